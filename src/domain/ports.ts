@@ -69,6 +69,14 @@ export interface GrantChange {
   readonly entry: string | undefined
 }
 
+/** A grant that is not current and waits to be accepted or revoked. */
+export interface WaitingGrant {
+  readonly number: number
+  readonly kind: 'candidate' | 'superseded'
+  readonly dataCenter: string
+  readonly sealedRefresh: Uint8Array
+}
+
 /** One fact for the record: `noun.past-participle`. Never holds a secret. */
 export interface AuditEvent {
   readonly type: string
@@ -114,6 +122,8 @@ export interface ConnectionStore {
   renew(ref: ConnectionRef, owner: string, ttlMs: number): Promise<boolean>
   /** Gives up a lease without a write. */
   release(ref: ConnectionRef, owner: string, giveBack?: Charge): Promise<void>
+  /** The grants of a connection that are not current. */
+  waitingGrants(ref: ConnectionRef): Promise<readonly WaitingGrant[]>
   /** The guarded write. Sent twice with one write id it is written once. */
   commit(input: CommitInput): Promise<Committed>
 }

@@ -1,0 +1,58 @@
+import type { App } from '../domain/app.ts'
+import type { DataCenter } from '../domain/data-center.ts'
+import type { Consumer } from '../domain/policy.ts'
+import type { Secret } from '../domain/secret.ts'
+import type { Address } from './network.ts'
+import type { LOG_LEVELS } from './schema.ts'
+
+/** A consumer with the SHA-256 hashes of its API keys, 64 lower-case hex digits each. */
+export interface ConfiguredConsumer extends Consumer {
+  readonly keyHashes: readonly string[]
+}
+
+/** What the program runs with: checked, complete, deeply frozen. Times in ms. `docs/configuration.md` explains each. */
+export interface Config {
+  /** An origin without a trailing slash. */
+  readonly publicUrl: string
+  readonly listen: { readonly public: Address; readonly api: Address; readonly management: Address }
+  readonly trustProxy: readonly string[]
+  readonly redis: {
+    readonly url: Secret
+    readonly prefix: string
+    readonly waitReplicas: number
+    readonly waitMs: number
+    readonly commandTimeoutMs: number
+  }
+  readonly sealing: {
+    /** The first seals, all open. Each key is 32 bytes in base64. */
+    readonly keys: readonly { readonly id: string; readonly key: Secret }[]
+  }
+  readonly apps: ReadonlyMap<string, App>
+  /** Zoho's table with the configured rows in it. */
+  readonly dataCenters: ReadonlyMap<string, DataCenter>
+  readonly returnUrls: ReadonlyMap<string, string>
+  readonly consumers: readonly ConfiguredConsumer[]
+  readonly refresh: {
+    readonly budget: number
+    readonly budgetWindowMs: number
+    readonly upstreamTimeoutMs: number
+    readonly connectTimeoutMs: number
+    readonly leaseTtlMs: number
+    readonly callerDeadlineMs: number
+    readonly secondStrikeMs: number
+    readonly backoffFirstMs: number
+    readonly backoffMaxMs: number
+    readonly storeRetryMs: number
+    readonly inFlight: number
+    readonly inFlightReserved: number
+  }
+  readonly limits: {
+    readonly token: { readonly perSecond: number; readonly burst: number }
+    readonly adminPerMinute: number
+    readonly publicPerMinute: number
+  }
+  readonly log: { readonly level: LogLevel }
+  readonly shutdown: { readonly drainMs: number; readonly deadlineMs: number }
+}
+
+export type LogLevel = (typeof LOG_LEVELS)[number]

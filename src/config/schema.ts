@@ -1,0 +1,217 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { ACTIONS } from '../domain/policy.ts'
+import {
+  address,
+  choice,
+  closed,
+  count,
+  DATA_CENTER_KEY,
+  ms,
+  NAME,
+  named,
+  origin,
+  type Pattern,
+  patterns,
+  secret,
+  text
+} from './schema-parts.ts'
+
+/** Levels of the log, least first. */
+export const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
+
+const NO_SPACE: Pattern = { pattern: '^\\S{1,1000}$', expects: 'text without white space' }
+const SCOPE: Pattern = { pattern: '^[^\\s,]{1,200}$', expects: 'one scope without spaces and commas' }
+const KEY_HASH: Pattern = {
+  pattern: '^sha256:[0-9a-fA-F]{64}$',
+  expects: 'sha256: and 64 hex digits, as `keys consumer` prints them'
+}
+const BASE64: Pattern = { pattern: '^[A-Za-z0-9+/]+={0,2}$', expects: 'base64 (standard alphabet)' }
+const NETWORK: Pattern = { pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$', expects: 'an IP address or a CIDR range' }
+const REDIS_URL: Pattern = { pattern: '^rediss?://\\S+$', expects: 'a redis:// or rediss:// URL' }
+const PREFIX: Pattern = {
+  pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$',
+  expects: 'at most 32 letters, digits, dashes and underscores'
+}
+const WEB_URL: Pattern = { pattern: '^https?://\\S+$', expects: 'an https URL' }
+
+const App = closed(
+  {
+    product: choice(['desk', 'api'], {
+      description: 'Where calls of the product go: Zoho Desk has an origin of its own (`desk`), all else uses `api`.'
+    }),
+    client_id: text('Client id from the Zoho API console.', NO_SPACE),
+    client_secret: Type.Optional(
+      secret('Client secret, where one serves all data centers. Either this or `client_secrets`.', NO_SPACE)
+    ),
+    client_secrets: Type.Optional(
+      named('<data center>', DATA_CENTER_KEY, secret('Client secret of this data center.', NO_SPACE), {
+        minProperties: 1
+      })
+    ),
+    scopes: Type.Array(text('', SCOPE), {
+      description: 'Zoho scopes that a consent asks for.',
+      minItems: 1,
+      uniqueItems: true
+    }),
+    data_centers: Type.Optional(
+      Type.Array(text('', DATA_CENTER_KEY), {
+        description: 'Data centers where the app may be used. Without it: all.',
+        minItems: 1,
+        uniqueItems: true
+      })
+    ),
+    start_at: Type.Optional(
+      text(
+        'Data center where a connect flow starts. Without it: `us` if the app has it, else its first.',
+        DATA_CENTER_KEY
+      )
+    )
+  },
+  { notYet: { require_identity: { what: 'a required identity' } } }
+)
+
+const Rule = closed({
+  actions: Type.Array(choice(ACTIONS, {}), { description: 'What it may do.', minItems: 1, uniqueItems: true }),
+  tenants: patterns('On which tenants: ids, `*`, or the beginning of an id and `*`.'),
+  connections: patterns('On which of their connections, written in the same way.')
+})
+
+const Consumer = closed(
+  {
+    keys: Type.Array(text('', KEY_HASH), {
+      description: 'Hashes of its API keys. With two at a time a key is changed without an outage.',
+      minItems: 1
+    }),
+    allow: Type.Array(Rule, { minItems: 1 })
+  },
+  { notYet: { jwt: { what: 'a consumer that comes with a JWT', instead: 'keys' } } }
+)
+
+const Listen = closed(
+  {
+    public: address('Address for browsers and Zoho.', 8080),
+    api: address('Address for services and admins.', 8081, { mappingNotYet: 'TLS on the api listener' }),
+    management: address('Address for probes and metrics.', 8082)
+  },
+  { default: {} }
+)
+
+const Redis = closed(
+  {
+    url: secret('`redis://` or `rediss://` (TLS), with user, password and database number as needed.', REDIS_URL),
+    prefix: text('First part of every key. A backup opens only under the same prefix.', PREFIX, { default: 'ztb' }),
+    wait_replicas: count('Replicas that must hold a grant-changing write before it counts.', 0, 0, 16),
+    wait_ms: ms('How long to wait for them.', 1000),
+    command_timeout_ms: ms('Time for one command of a request.', 200)
+  },
+  {
+    notYet: {
+      sentinels: { what: 'Redis Sentinel', instead: 'url' },
+      name: { what: 'Redis Sentinel', instead: 'url' },
+      cluster: { what: 'Redis Cluster', instead: 'url' },
+      tls: { what: 'a mapping of TLS options (a `rediss://` URL is)' }
+    }
+  }
+)
+
+const SealingKey = closed({
+  id: text('Name of the key, stored with all that it sealed. Never give it to another key.', NAME),
+  key: secret('32 random bytes in base64, as `keys sealing` prints them.', BASE64)
+})
+
+const DataCenterRow = closed({
+  accounts: origin('Origin of its accounts server: https, or http on loopback.'),
+  api: origin('Origin of its product APIs.'),
+  desk: origin('Origin of its Desk API.')
+})
+
+const Refresh = closed(
+  {
+    budget: count('Upstream refreshes of one connection in a window. Zoho allows 10 in 10 minutes.', 5, 3),
+    budget_window_ms: ms('Length of that window.', 600_000),
+    upstream_timeout_ms: ms('Total time of one call to Zoho.', 8000),
+    connect_timeout_ms: ms('Time to connect to Zoho.', 2000),
+    lease_ttl_ms: ms('Life of the exclusive right to refresh a connection.', 15_000),
+    caller_deadline_ms: ms('A caller has its answer after this time at the latest.', 9000),
+    second_strike_ms: ms(
+      'A grant counts as dead when Zoho refuses it twice with at least this time between.',
+      60_000,
+      0
+    ),
+    backoff_first_ms: ms('Wait after the first failure.', 5000),
+    backoff_max_ms: ms('Longest wait after failures.', 300_000),
+    store_retry_ms: ms('How long a new token is kept and its write tried again while Redis is away.', 10_000),
+    in_flight: count('Calls to Zoho at a time, per process, app and data center.', 50),
+    in_flight_reserved: count('Of these, how many are kept for callers who wait.', 10, 0)
+  },
+  { default: {} }
+)
+
+const Limits = closed(
+  {
+    token: closed(
+      {
+        per_second: count('Token requests of one consumer per second and process.', 1000),
+        burst: count('Token requests that it may make at once.', 4000)
+      },
+      { default: {} }
+    ),
+    admin_per_minute: count('Admin requests of one consumer per minute.', 600),
+    public_per_minute: count('Requests of one address to the public listener per minute.', 300)
+  },
+  { default: {} }
+)
+
+const Log = closed(
+  {
+    level: choice(LOG_LEVELS, {
+      description: 'How much is logged. The environment variable `LOG_LEVEL` wins over it.',
+      default: 'info'
+    })
+  },
+  { default: {} }
+)
+
+const Shutdown = closed(
+  {
+    drain_ms: ms('After SIGTERM: how long readiness is false before the listeners close.', 2000, 0),
+    deadline_ms: ms('After SIGTERM: the process has ended after this time at the latest.', 25_000)
+  },
+  { default: {} }
+)
+
+/** The whole configuration file with each scalar in its plain form. Its descriptions and defaults are the documentation. */
+export const SettingsSchema = closed(
+  {
+    public_url: origin('Where people and Zoho reach the public listener. No path; https, or http on loopback.'),
+    listen: Listen,
+    trust_proxy: Type.Array(text('', NETWORK), {
+      description: 'Proxies whose `X-Forwarded-For` is believed: addresses or CIDR ranges.',
+      default: []
+    }),
+    redis: Redis,
+    sealing: closed({ keys: Type.Array(SealingKey, { minItems: 1 }) }),
+    apps: named('<app>', NAME, App, { minProperties: 1 }),
+    data_centers: named('<data center>', DATA_CENTER_KEY, DataCenterRow, { default: {} }),
+    return_urls: named(
+      '<id>',
+      NAME,
+      text('A page of yours to which a person returns after a connect flow: https, or http on loopback.', WEB_URL),
+      { default: {} }
+    ),
+    consumers: named('<consumer>', NAME, Consumer, { minProperties: 1 }),
+    refresh: Refresh,
+    limits: Limits,
+    log: Log,
+    shutdown: Shutdown
+  },
+  {
+    notYet: {
+      sealing_file: { what: 'a sealing file of its own', instead: 'sealing' },
+      consumers_file: { what: 'a consumers file of its own', instead: 'consumers' }
+    }
+  }
+)
+
+/** The configuration file as it is read: references resolved, defaults filled in. */
+export type Settings = Static<typeof SettingsSchema>

@@ -1,0 +1,55 @@
+import type { BrokerErrorCode } from '../../domain/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every code that the route may answer with; `openapi.yaml` is made from it. */
+    readonly problems?: readonly BrokerErrorCode[]
+  }
+}
+
+/** What any authenticated route may answer. */
+export const COMMON: readonly BrokerErrorCode[] = [
+  'ERR_INVALID_REQUEST',
+  'ERR_UNAUTHENTICATED',
+  'ERR_FORBIDDEN',
+  'ERR_RATE_LIMITED',
+  'ERR_INTERNAL',
+  'ERR_STORE_UNAVAILABLE'
+]
+
+/** What a route that reads one connection may answer. */
+export const ONE_CONNECTION: readonly BrokerErrorCode[] = [...COMMON, 'ERR_CONNECTION_NOT_FOUND']
+
+/** What a route that may call Zoho for one connection may answer. */
+export const REFRESHING: readonly BrokerErrorCode[] = [
+  ...ONE_CONNECTION,
+  'ERR_APP_UNKNOWN',
+  'ERR_BUSY',
+  'ERR_CLIENT_CHANGED',
+  'ERR_DISCONNECTED',
+  'ERR_NOT_CONNECTED',
+  'ERR_QUARANTINED',
+  'ERR_RECONNECT_REQUIRED',
+  'ERR_RECORD_TOO_NEW',
+  'ERR_REFRESH_BUDGET',
+  'ERR_SEALED_UNREADABLE',
+  'ERR_UPSTREAM_UNAVAILABLE'
+]
+
+/** What an import may answer: it refreshes, and it changes the grant. */
+export const IMPORTING: readonly BrokerErrorCode[] = [
+  ...COMMON,
+  'ERR_APP_MISMATCH',
+  'ERR_APP_UNKNOWN',
+  'ERR_BUSY',
+  'ERR_CONNECTION_NOT_FOUND',
+  'ERR_GRANT_BEING_REVOKED',
+  'ERR_GRANT_REFUSED',
+  'ERR_NOT_DURABLE',
+  'ERR_RECORD_TOO_NEW',
+  'ERR_REFRESH_BUDGET',
+  'ERR_SCOPES_MISSING',
+  'ERR_SEALED_UNREADABLE',
+  'ERR_UPSTREAM_UNAVAILABLE',
+  'ERR_WRONG_DATA_CENTER'
+]

@@ -1,0 +1,141 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import { SCRIPTS, type ScriptedRedis } from './scripts.ts'
+import { withoutArguments } from './store-call.ts'
+
+/** The jobs that a connection is made for; none of them shares one. */
+export type ClientName = 'fast' | 'durable' | 'limiter' | 'subscriber'
+
+/** A connection came up or went down. `reason` is the client's own text, free of command arguments. */
+export interface ClientStateChange {
+  readonly client: ClientName
+  readonly state: 'up' | 'down'
+  readonly reason?: string
+}
+
+export interface ClientsOptions {
+  /** `redis://` or `rediss://`. */
+  readonly url: string
+  /** How long `limiter` waits for an answer; the others are bounded by their `StoreCall`. Default 200. */
+  readonly commandTimeoutMs?: number
+  /** A connection on which a command waits this long without one byte from the server is made anew. Default 2000. */
+  readonly silenceMs?: number
+  /** How long `durable` may wait for replicas. Default 0. */
+  readonly waitMs?: number
+  readonly onStateChange?: (change: ClientStateChange) => void
+}
+
+/** The connections of one process, by temper (`DESIGN.md` §4). */
+export interface Clients {
+  /** Requests: fails at once while disconnected, sends nothing twice. */
+  readonly fast: ScriptedRedis
+  /** Grant-changing writes: apart, because WAIT blocks its connection. */
+  readonly durable: ScriptedRedis
+  /** For @fastify/rate-limit. */
+  readonly limiter: Redis
+  /** The one classic subscriber. */
+  readonly subscriber: Redis
+  /** Resolves once every connection has been up; never rejects, and waits as long as it takes. */
+  ready(): Promise<void>
+  /** Ends every connection, after its pending replies if they come within `deadlineMs`. */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Opens the connections. They connect by themselves, now and after every loss. */
+export function createClients(options: ClientsOptions): Clients {
+  // A wrong URL would be taken for a socket path, and the URL parser's error would quote its password.
+  if (!/^rediss?:\/\/./.test(options.url)) throw new TypeError('The Redis URL must begin with redis:// or rediss://')
+  const { commandTimeoutMs = 200, silenceMs = 2000, waitMs = 0 } = options
+  let closing = false
+  const report = (change: ClientStateChange) => {
+    if (!closing) options.onStateChange?.(change)
+  }
+  const open = (name: ClientName, own: RedisOptions = {}) => openClient(name, options.url, { silenceMs, own, report })
+
+  const clients = {
+    fast: open('fast', { scripts: SCRIPTS }) as ScriptedRedis,
+    durable: open('durable', { scripts: SCRIPTS, socketTimeout: silenceMs + waitMs }) as ScriptedRedis,
+    limiter: open('limiter', { maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs }),
+    // `wake-up` subscribes at every 'ready' itself.
+    subscriber: open('subscriber', { autoResubscribe: false })
+  }
+  const all: Redis[] = Object.values(clients)
+
+  return {
+    ...clients,
+    async ready() {
+      await Promise.all(all.map(becomesReady))
+    },
+    async close(deadlineMs) {
+      closing = true
+      await Promise.all(all.map((client) => endClient(client, deadlineMs)))
+    }
+  }
+}
+
+/** The one place where a client is constructed (later: Sentinel, Cluster). */
+function openClient(
+  name: ClientName,
+  url: string,
+  { silenceMs, own, report }: { silenceMs: number; own: RedisOptions; report: (change: ClientStateChange) => void }
+): Redis {
+  const client = new Redis(url, {
+    connectionName: `ztb-${name}`,
+    connectTimeout: 1000,
+    disconnectTimeout: 100,
+    // Catches half-open connections and frozen servers, also during the handshake.
+    socketTimeout: silenceMs,
+    maxLoadingRetryTime: 500,
+    enableOfflineQueue: false,
+    enableAutoPipelining: false,
+    autoResendUnfulfilledCommands: false,
+    // 0: a lost connection fails its commands at once instead of after some reconnects.
+    maxRetriesPerRequest: 0,
+    retryStrategy: reconnectDelayMs,
+    // After a failover the old primary refuses writes; a new connection finds the new one.
+    reconnectOnError: (error) => error.message.includes('READONLY'),
+    ...own
+  } as RedisOptions & { replyMapping?: 'legacy' })
+  watch(name, client, report)
+  return client
+}
+
+/** Full jitter over 50 ms doubled each time, capped at a second: the first tries are quick, many processes do not march in step. */
+function reconnectDelayMs(attempt: number): number {
+  return Math.ceil(Math.min(1000, 50 * 2 ** Math.min(attempt - 1, 10)) * (0.5 + Math.random() / 2))
+}
+
+/** Turns the client's events into one report per change of state. */
+function watch(name: ClientName, client: Redis, report: (change: ClientStateChange) => void): void {
+  let state: 'up' | 'down' | undefined
+  let reason: string | undefined
+
+  client.on('error', (error) => {
+    reason = withoutArguments(error).message
+  })
+  client.on('ready', () => {
+    if (state !== 'up') report({ client: name, state: 'up' })
+    state = 'up'
+    reason = undefined
+  })
+  client.on('close', () => {
+    if (state !== 'down') report({ client: name, state: 'down', ...(reason !== undefined && { reason }) })
+    state = 'down'
+  })
+}
+
+function becomesReady(client: Redis): Promise<void> {
+  return new Promise((resolve) => {
+    if (client.status === 'ready') resolve()
+    else client.once('ready', () => resolve())
+  })
+}
+
+async function endClient(client: Redis, deadlineMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise((resolve) => {
+    timer = setTimeout(resolve, deadlineMs)
+  })
+  if (client.status === 'ready') await Promise.race([client.quit().catch(() => {}), deadline])
+  clearTimeout(timer)
+  client.disconnect()
+}

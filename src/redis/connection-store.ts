@@ -1,0 +1,210 @@
+import type { Connection, Status } from '../domain/connection.ts'
+import { BrokerError } from '../domain/errors.ts'
+import { type ConnectionRef, refKey } from '../domain/ids.ts'
+import type { Begun, Clock, CommitInput, Committed, ConnectionStore, Seen } from '../domain/ports.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { BatchReader } from './batch-reader.ts'
+import type { Indexes } from './indexes.ts'
+import type { Keys } from './keys.ts'
+import { encodeHeader, encodeRecord, encodeWriteId, statusOf } from './record.ts'
+import { COMMIT, SCRIPTS, type ScriptedRedis, type ScriptReply } from './scripts.ts'
+import { type StoreCall, storeUnavailable } from './store-call.ts'
+import { decodeWaitingGrants } from './waiting-grants.ts'
+
+export interface ConnectionStoreDeps {
+  readonly fast: ScriptedRedis
+  readonly durable: ScriptedRedis
+  readonly call: StoreCall
+  readonly keys: Keys
+  readonly clock: Clock
+  readonly reader: BatchReader
+  readonly indexes: Indexes
+  readonly auditLog: AuditLog
+  /** Replicas that must have a durable write, 0 for none, and how long to wait for them in ms. */
+  readonly replicas?: { readonly count: number; readonly waitMs: number }
+  /** A written commit whose indexes or outbox could not be finished: its early due entry repairs it. */
+  readonly onUnfinished?: (ref: ConnectionRef, error: unknown) => void
+}
+
+type Argument = string | Buffer | number
+
+/** The status that a write replaced; undefined when an earlier try of the same write replaced it. */
+type StatusBefore = Status | 'absent' | undefined
+
+/** How a commit ended, before it becomes the port's answer. `durable` tells whether enough replicas have it. */
+type Written =
+  | { readonly kind: 'written'; readonly before: StatusBefore; readonly durable: boolean }
+  | { readonly kind: 'lost'; readonly current: Connection | undefined }
+
+/** The connection records in Redis. */
+export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStore {
+  const { fast, durable, call, keys, clock, reader, indexes, auditLog, replicas = { count: 0, waitMs: 0 } } = deps
+
+  async function list(
+    tenant: string,
+    { after, limit }: { after?: string; limit: number }
+  ): Promise<{ items: Connection[]; next?: string }> {
+    const ids = await indexes.range(tenant, after, limit + 1)
+    const shown = ids.slice(0, limit)
+    const found = await Promise.all(shown.map((connection) => reader.read({ tenant, connection })))
+    // An index entry without a record is a first write that never came.
+    const items = found.filter((connection) => connection !== undefined)
+    const last = shown.at(-1)
+    return ids.length > limit && last !== undefined ? { items, next: last } : { items }
+  }
+
+  async function begin(input: Parameters<ConnectionStore['begin']>[0]): Promise<Begun> {
+    const { ref } = input
+    const [kind, value] = await call(
+      fast.ztbBeginBuffer(
+        keys.record(ref),
+        keys.lease(ref),
+        keys.budget(ref),
+        seenBytes(input.seen),
+        input.owner,
+        input.ttlMs,
+        input.share,
+        input.limit,
+        input.windowMs,
+        input.now,
+        input.ignoreClosed ? '1' : '0'
+      )
+    )
+    switch (kind.toString()) {
+      case 'go':
+        return { kind: 'go', charge: String(value) }
+      case 'changed':
+        return { kind: 'changed', current: current(ref, value) }
+      case 'held':
+        return { kind: 'held', forMs: Number(value) }
+      case 'over':
+        return { kind: 'over', until: Number(value) }
+      default:
+        throw tooNew(ref)
+    }
+  }
+
+  async function commit(input: CommitInput): Promise<Committed> {
+    const { next, seen } = input
+    const { ref } = next
+    if (next.readOnly) throw tooNew(ref)
+    const args = commitArguments(keys, input, clock.now())
+    await Promise.all([
+      seen === undefined && indexes.list(ref),
+      (input.dueAt !== undefined || input.events?.length) && indexes.dueSoon(ref)
+    ])
+    const written = input.durable ? await writeDurably(ref, args) : await write(ref, fast, args)
+    if (written.kind === 'lost') return written
+    await finish(input, written.before)
+    if (!written.durable) throw notDurable(ref)
+    return { kind: 'written' }
+  }
+
+  async function write(ref: ConnectionRef, client: ScriptedRedis, args: readonly Argument[]): Promise<Written> {
+    return outcome(ref, await call(client.ztbCommitBuffer(...args)), true)
+  }
+
+  /**
+   * Script and WAIT in one pipeline on one connection. EVAL with the whole text: a script that is sent again after
+   * NOSCRIPT would come behind its WAIT.
+   */
+  async function writeDurably(ref: ConnectionRef, args: readonly Argument[]): Promise<Written> {
+    const { count, waitMs } = replicas
+    if (count === 0) return write(ref, durable, args)
+    const pipeline = durable.pipeline().callBuffer('EVAL', COMMIT, SCRIPTS.ztbCommit.numberOfKeys, ...args)
+    const results = await call(pipeline.wait(count, waitMs).exec(), waitMs)
+    const [failed, reply] = results?.[0] ?? []
+    if (failed || !reply) throw storeUnavailable(failed)
+    const [kind] = reply as ScriptReply
+    // WAIT behind a write that an earlier try made proves nothing.
+    const proven = kind.toString() === 'written' && Number(results?.[1]?.[1] ?? 0) >= count
+    return outcome(ref, reply as ScriptReply, proven)
+  }
+
+  function outcome(ref: ConnectionRef, [kind, value]: ScriptReply, isDurable: boolean): Written {
+    switch (kind.toString()) {
+      case 'written':
+        return { kind: 'written', before: value === 0 ? 'absent' : statusOf(Number(value)), durable: isDurable }
+      case 'already':
+        return { kind: 'written', before: undefined, durable: isDurable }
+      case 'lost':
+        return { kind: 'lost', current: current(ref, value) }
+      default:
+        throw tooNew(ref)
+    }
+  }
+
+  /** What follows a write. It stands whatever happens here, and until the true due time is set its early entry stands too. */
+  async function finish({ next, dueAt, events }: CommitInput, before: StatusBefore): Promise<void> {
+    try {
+      if (events?.length) await auditLog.relayOutbox(next.ref)
+      await indexes.status(next, before)
+      await indexes.dueAt(next, dueAt)
+    } catch (error) {
+      deps.onUnfinished?.(next.ref, error)
+    }
+  }
+
+  function current(ref: ConnectionRef, bytes: ScriptReply[1]): Connection | undefined {
+    return Buffer.isBuffer(bytes) ? reader.decode(ref, bytes) : undefined
+  }
+
+  return {
+    read: reader.read,
+    list,
+    begin,
+    async renew(ref, owner, ttlMs) {
+      return (await call(fast.ztbRenew(keys.lease(ref), owner, ttlMs))) === 1
+    },
+    async release(ref, owner, giveBack) {
+      await call(fast.ztbRelease(keys.lease(ref), keys.budget(ref), owner, giveBack ?? ''))
+    },
+    async waitingGrants(ref) {
+      return decodeWaitingGrants(ref, await call(fast.hgetall(keys.grants(ref))))
+    },
+    commit
+  }
+}
+
+function seenBytes(seen: Seen): Buffer | '' {
+  return seen ? encodeHeader(seen) : ''
+}
+
+function commitArguments(keys: Keys, input: CommitInput, now: number): Argument[] {
+  const { next, grants = [], events = [] } = input
+  const { ref } = next
+  return [
+    keys.record(ref),
+    keys.lease(ref),
+    keys.budget(ref),
+    keys.grants(ref),
+    keys.outbox(ref),
+    seenBytes(input.seen),
+    encodeRecord(next),
+    encodeWriteId(next.writeId),
+    input.owner ?? '',
+    input.giveBack ?? '',
+    input.closeBudgetUntil ?? '',
+    now,
+    grants.length,
+    ...grants.flatMap(({ number, entry }) => [number, entry ?? '']),
+    ...events.map((event) => JSON.stringify(event))
+  ]
+}
+
+function tooNew(ref: ConnectionRef): BrokerError {
+  return new BrokerError(
+    'ERR_RECORD_TOO_NEW',
+    `The record of ${refKey(ref)} was written by a newer version of the broker; this one may read it, not change it. Finish the upgrade.`
+  )
+}
+
+function notDurable(ref: ConnectionRef): BrokerError {
+  return new BrokerError(
+    'ERR_NOT_DURABLE',
+    `The change of ${refKey(ref)} has not reached enough replicas. Try again.`,
+    {
+      retryAfterMs: 1000
+    }
+  )
+}

@@ -1,0 +1,62 @@
+import type { AuditEvent, Clock, ConnectionStore } from '../../src/domain/ports.ts'
+import { type AuditLog, createAuditLog } from '../../src/redis/audit-log.ts'
+import { createBatchReader } from '../../src/redis/batch-reader.ts'
+import { type Clients, createClients } from '../../src/redis/clients.ts'
+import { createConnectionStore } from '../../src/redis/connection-store.ts'
+import { createIndexes } from '../../src/redis/indexes.ts'
+import { createKeys, type Keys } from '../../src/redis/keys.ts'
+import type { ScriptedRedis } from '../../src/redis/scripts.ts'
+import { createStoreCall, type StoreCall } from '../../src/redis/store-call.ts'
+import type { Teardown } from './tcp-proxy.ts'
+
+export interface OpenStore {
+  readonly store: ConnectionStore
+  readonly clients: Clients
+  readonly keys: Keys
+  readonly call: StoreCall
+  readonly auditLog: AuditLog
+  /** What `onUnfinished` was told. */
+  readonly unfinished: unknown[]
+}
+
+export interface OpenStoreOptions {
+  readonly url: string
+  readonly prefix: string
+  readonly clock?: Clock
+  readonly replicas?: { readonly count: number; readonly waitMs: number }
+  readonly onStateChange?: Parameters<typeof createClients>[0]['onStateChange']
+  /** Stands between the store and its client, for tests of what a crash leaves behind. */
+  readonly wrap?: (client: ScriptedRedis) => ScriptedRedis
+}
+
+/** A store put together as the program does it, connected; closed with the test. */
+export async function openStore(t: Teardown, options: OpenStoreOptions): Promise<OpenStore> {
+  const { url, prefix, clock = { now: Date.now }, replicas, wrap = (client) => client, onStateChange } = options
+  const clients = createClients({ url, waitMs: replicas?.waitMs ?? 0, ...(onStateChange && { onStateChange }) })
+  t.teardown(() => clients.close(500))
+  await clients.ready()
+  const keys = createKeys(prefix)
+  const call = createStoreCall()
+  const client = wrap(clients.fast)
+  const auditLog = createAuditLog({ client, call, keys })
+  const unfinished: unknown[] = []
+  const store = createConnectionStore({
+    fast: client,
+    durable: clients.durable,
+    call,
+    keys,
+    clock,
+    reader: createBatchReader({ client, call, keys }),
+    indexes: createIndexes({ client, call, keys, clock }),
+    auditLog,
+    ...(replicas && { replicas }),
+    onUnfinished: (_ref, error) => unfinished.push(error)
+  })
+  return { store, clients, keys, call, auditLog, unfinished }
+}
+
+/** The events of one connection in the audit stream, in order. */
+export async function relayedEvents(client: ScriptedRedis, keys: Keys, member: string): Promise<AuditEvent[]> {
+  const entries = await client.xrange(keys.audit, '-', '+')
+  return entries.filter(([, [, connection]]) => connection === member).map(([, fields]) => JSON.parse(fields[5] ?? ''))
+}
