@@ -9,6 +9,7 @@ import { createLeaseLoop } from './domain/lease-loop.ts'
 import type { BrokerEvent, Ids, Share } from './domain/ports.ts'
 import { createRefresh } from './domain/refresh.ts'
 import { createShield } from './domain/shield.ts'
+import { drain } from './http/drain.ts'
 import { createHttp } from './http/servers.ts'
 import { createObserver, type Observer } from './observe/logger.ts'
 import { createMetrics, type Metrics } from './observe/metrics.ts'
@@ -143,10 +144,10 @@ export async function createProgram({ config, role, version, debug }: ProgramOpt
       state = 'draining'
       // Until the load balancer has seen /readyz, new requests still come and are answered.
       if (wasServing) await pause(Math.min(config.shutdown.drainMs, left()))
-      await within(left(), Promise.all([http.public.close(), http.api.close()]))
+      await within(left(), Promise.all([drain(http.public), drain(http.api)]))
       await within(left(), shield.idle())
       await within(left(), zoho.close())
-      await within(CLOSE_MS / 2, http.management.close())
+      await within(CLOSE_MS / 2, drain(http.management))
       await redis.close()
       await observer.close()
     }

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { renderOpenapi } from '../http/render-openapi.ts'
-import type { CommandIo } from './io.ts'
+import { type CommandIo, EXIT_FAULT, EXIT_OK, EXIT_USAGE } from './io.ts'
 
 const USAGE = `Usage: zoho-token-broker openapi [--write FILE]
 
@@ -15,23 +15,23 @@ export async function openapiCommand(argv: string[], { stdout, stderr }: Command
     flags = parseArgs({ args: argv, options: { write: { type: 'string' }, help: { type: 'boolean' } } }).values
   } catch (error) {
     stderr.write(`openapi: ${messageOf(error)}\n${USAGE}`)
-    return 2
+    return EXIT_USAGE
   }
   if (flags.help) {
     stdout.write(USAGE)
-    return 0
+    return EXIT_OK
   }
   const text = await renderOpenapi()
   if (flags.write === undefined) {
     stdout.write(text)
-    return 0
+    return EXIT_OK
   }
   try {
     await writeFile(flags.write, text)
-    return 0
+    return EXIT_OK
   } catch (error) {
     stderr.write(`openapi: ${messageOf(error)}\n`)
-    return 1
+    return EXIT_FAULT
   }
 }
 

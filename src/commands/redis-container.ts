@@ -1,9 +1,11 @@
 import { createConnection } from 'node:net'
 import { join } from 'node:path'
+import { probeRedis } from './redis-probe.ts'
 import type { Env } from './redis-program.ts'
 
 const IMAGE = 'redis:7'
-const ANSWER_WITHIN_MS = 1000
+const PING_WITHIN_MS = 1000
+const ANSWER_WITHIN_MS = 5000
 const START_WITHIN_MS = 120_000
 
 /** A Redis in a container; `stop` removes it. */
@@ -42,7 +44,7 @@ function placeOf(dockerHost: string): Place[] {
 function answersPing(place: Place): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(place, () => socket.write('GET /_ping HTTP/1.1\r\nhost: docker\r\n\r\n'))
-    const timer = setTimeout(() => end(false), ANSWER_WITHIN_MS)
+    const timer = setTimeout(() => end(false), PING_WITHIN_MS)
     const end = (answers: boolean) => {
       clearTimeout(timer)
       socket.destroy()
@@ -57,18 +59,27 @@ function answersPing(place: Place): Promise<boolean> {
 /** Starts one by testcontainers, which the built program does not bring along: a missing package throws too. */
 export async function startRedisContainer(appendOnly: boolean): Promise<RedisContainer> {
   const { GenericContainer, Wait } = await import('testcontainers')
-  const flags = ['--save', '', '--appendonly', appendOnly ? 'yes' : 'no', '--maxmemory-policy', 'noeviction']
+  const flags = {
+    save: '',
+    appendonly: appendOnly ? 'yes' : 'no',
+    'maxmemory-policy': 'noeviction',
+    'protected-mode': 'no'
+  }
   const container = await new GenericContainer(IMAGE)
-    .withCommand(['redis-server', ...flags])
+    .withCommand(['redis-server', ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])])
     .withExposedPorts(6379)
     .withWaitStrategy(Wait.forLogMessage('Ready to accept connections'))
     .withStartupTimeout(START_WITHIN_MS)
     .start()
-  return {
-    url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
-    image: IMAGE,
-    stop: async () => {
-      await container.stop()
-    }
+  const stop = async () => {
+    await container.stop()
+  }
+  const url = `redis://${container.getHost()}:${container.getMappedPort(6379)}`
+  try {
+    await probeRedis(url, ANSWER_WITHIN_MS)
+    return { url, image: IMAGE, stop }
+  } catch (error) {
+    await stop()
+    throw error
   }
 }

@@ -35,32 +35,38 @@ export interface RedisServerOptions {
  */
 export async function startRedisServer(options: RedisServerOptions): Promise<RedisServer> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'ztb-redis-')))
-  const removeDir = async () => {
+  const tidy = async () => {
     if (options.dir === undefined) await rm(dir, { recursive: true, force: true })
   }
   for (let tries = 1; ; tries++) {
-    const port = options.port ?? (await freePort())
-    const child = spawn(options.program, flags(port, dir, options.appendOnly ?? false), {
-      stdio: 'ignore',
-      // Ctrl-C in a terminal must not take the store away before the program has drained.
-      detached: true
-    })
-    const exited = ending(child)
-    leash(child, options.dir === undefined ? dir : '')
     try {
-      const pid = await ready(child, port, dir)
-      const stop = async () => {
-        await kill(child, exited)
-        await removeDir()
-      }
-      return { url: `redis://127.0.0.1:${port}`, port, pid, exited, stop }
+      const server = await startIn(dir, options)
+      return { ...server, stop: () => server.stop().then(tidy) }
     } catch (error) {
-      await kill(child, exited)
       // Between our look and its start somebody else may have taken the port.
       if (options.port === undefined && tries < PORT_TRIES) continue
-      await removeDir()
+      await tidy()
       throw error
     }
+  }
+}
+
+async function startIn(dir: string, options: RedisServerOptions): Promise<RedisServer> {
+  const port = options.port ?? (await freePort())
+  const child = spawn(options.program, flags(port, dir, options.appendOnly ?? false), {
+    stdio: 'ignore',
+    // Ctrl-C in a terminal must not take the store away before the program has drained.
+    detached: true
+  })
+  const exited = ending(child)
+  const stop = () => kill(child, exited)
+  leash(child, options.dir === undefined ? dir : '')
+  try {
+    const pid = await ready(child, port, dir)
+    return { url: `redis://127.0.0.1:${port}`, port, pid, exited, stop }
+  } catch (error) {
+    await stop()
+    throw error
   }
 }
 

@@ -4,6 +4,15 @@ import type { Settings } from './schema.ts'
 
 const SEALING_KEY_BYTES = 32
 
+/** Section, setting, relation, and the setting of the same section that it is compared with. */
+const ORDER = [
+  ['refresh', 'caller_deadline_ms', 'more than', 'upstream_timeout_ms'],
+  ['refresh', 'upstream_timeout_ms', 'at least', 'connect_timeout_ms'],
+  ['refresh', 'backoff_max_ms', 'at least', 'backoff_first_ms'],
+  ['refresh', 'in_flight', 'more than', 'in_flight_reserved'],
+  ['shutdown', 'deadline_ms', 'more than', 'drain_ms']
+] as const
+
 /**
  * Reports what the schema cannot say, in all settings but the apps.
  * Each check runs only where what it looks at is sound.
@@ -14,6 +23,7 @@ export function checkSettings(settings: Settings, faults: Faults): void {
   checkSealingKeys(settings, faults)
   checkConsumerKeys(settings, faults)
   checkNumbers(settings, faults)
+  checkLease(settings, faults)
 }
 
 function checkListeners({ listen, trust_proxy }: Settings, faults: Faults): void {
@@ -60,46 +70,23 @@ function checkConsumerKeys({ consumers }: Settings, faults: Faults): void {
   }
 }
 
-function checkNumbers({ refresh, redis, shutdown }: Settings, faults: Faults): void {
-  const refreshOf = (...keys: string[]): Path[] => keys.map((key) => ['refresh', key])
-  const order = (paths: Path[], holds: () => boolean, problem: () => string) => {
-    const [blamed] = paths
-    if (blamed && faults.clean(...paths) && !holds()) faults.add(blamed, problem())
+function checkNumbers(settings: Settings, faults: Faults): void {
+  for (const [section, key, relation, other] of ORDER) {
+    const numbers = settings[section] as { readonly [key: string]: number }
+    if (!faults.clean([section, key], [section, other])) continue
+    const [value = 0, least = 0] = [numbers[key], numbers[other]]
+    if (relation === 'more than' ? value > least : value >= least) continue
+    faults.add([section, key], `must be ${relation} ${section}.${other}`)
   }
-  const storeMs = () => 2 * redis.command_timeout_ms + 500
-  order(
-    [...refreshOf('lease_ttl_ms', 'upstream_timeout_ms'), ['redis', 'command_timeout_ms']],
-    () => refresh.lease_ttl_ms >= refresh.upstream_timeout_ms + storeMs(),
-    () => `must exceed refresh.upstream_timeout_ms by ${storeMs()} for the store (2 × redis.command_timeout_ms + 500)`
-  )
-  order(
-    refreshOf('caller_deadline_ms', 'upstream_timeout_ms'),
-    () => refresh.caller_deadline_ms > refresh.upstream_timeout_ms,
-    () => 'must be more than refresh.upstream_timeout_ms'
-  )
-  order(
-    refreshOf('connect_timeout_ms', 'upstream_timeout_ms'),
-    () => refresh.connect_timeout_ms <= refresh.upstream_timeout_ms,
-    () => 'must not be more than refresh.upstream_timeout_ms'
-  )
-  order(
-    refreshOf('backoff_max_ms', 'backoff_first_ms'),
-    () => refresh.backoff_max_ms >= refresh.backoff_first_ms,
-    () => 'must not be less than refresh.backoff_first_ms'
-  )
-  order(
-    refreshOf('in_flight_reserved', 'in_flight'),
-    () => refresh.in_flight_reserved < refresh.in_flight,
-    () => 'must be less than refresh.in_flight'
-  )
-  order(
-    [
-      ['shutdown', 'deadline_ms'],
-      ['shutdown', 'drain_ms']
-    ],
-    () => shutdown.deadline_ms > shutdown.drain_ms,
-    () => 'must be more than shutdown.drain_ms'
-  )
+}
+
+function checkLease({ refresh, redis }: Settings, faults: Faults): void {
+  const path: Path = ['refresh', 'lease_ttl_ms']
+  if (!faults.clean(path, ['refresh', 'upstream_timeout_ms'], ['redis', 'command_timeout_ms'])) return
+  const storeMs = 2 * redis.command_timeout_ms + 500
+  if (refresh.lease_ttl_ms >= refresh.upstream_timeout_ms + storeMs) return
+  const why = `${storeMs} for the store (2 × redis.command_timeout_ms + 500)`
+  faults.add(path, `must exceed refresh.upstream_timeout_ms by ${why}`)
 }
 
 /** The sound entries of a list or mapping that may itself be broken. */

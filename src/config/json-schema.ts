@@ -11,13 +11,13 @@ const REFERENCE: JsonSchema = {
   ]
 }
 
-/** The JSON Schema (2020-12) of the configuration file, for editors. Every scalar may also be a reference. */
+/** The JSON Schema (draft 7, which editors know best) of the configuration file, for editors. Every scalar may also be a reference. */
 export function configJsonSchema(): JsonSchema {
   return {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'Configuration of the Zoho token broker',
     ...published(SettingsSchema),
-    $defs: { reference: REFERENCE }
+    definitions: { reference: REFERENCE }
   }
 }
 
@@ -37,7 +37,7 @@ function published(schema: TSchema): JsonSchema {
   if (KindGuard.IsArray(schema)) {
     return { ...about, type: 'array', ...pick(schema, ['minItems', 'uniqueItems']), items: published(schema.items) }
   }
-  return { ...about, anyOf: [plainScalar(schema), { $ref: '#/$defs/reference' }] }
+  return { ...about, anyOf: [plainScalar(schema), { $ref: '#/definitions/reference' }] }
 }
 
 function publishedObject(schema: TObject): JsonSchema {

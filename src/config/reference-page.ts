@@ -28,7 +28,8 @@ every fault at once; \`check --schema\` prints a JSON Schema for editors.
 export function configurationPage(): string {
   const sections = Object.entries(SettingsSchema.properties).map(([key, schema]) => {
     const rows = rowsOf(schema, key, isRequired(schema))
-    return `## ${key}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n${rows.map(formatRow).join('\n')}\n`
+    const about = isStructure(schema) && schema.description ? `${schema.description}\n\n` : ''
+    return `## ${key}\n\n${about}| setting | type | default | meaning |\n|---|---|---|---|\n${rows.map(formatRow).join('\n')}\n`
   })
   const planned = plannedOf(SettingsSchema, '').map((path) => `\`${path}\``)
   return `${INTRODUCTION.trimEnd()}\n  ${planned.join(', ')}.\n\n${sections.join('\n')}`
@@ -68,7 +69,7 @@ function defaultOf(schema: TSchema, required: boolean): string {
 function typeOf(schema: TSchema): string {
   if (KindGuard.IsArray(schema)) return `list of ${typeOf(schema.items)}`
   if (KindGuard.IsUnion(schema)) return schema.anyOf.map((literal) => `\`${literal.const}\``).join(', ')
-  if (KindGuard.IsInteger(schema)) return `number, ${schema.minimum} to ${schema.maximum}`
+  if (KindGuard.IsInteger(schema)) return `number, at least ${schema.minimum}`
   return schema.writeOnly ? 'secret text' : 'text'
 }
 

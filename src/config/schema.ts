@@ -144,7 +144,11 @@ const Refresh = closed(
     in_flight: count('Calls to Zoho at a time, per process, app and data center.', 50),
     in_flight_reserved: count('Of these, how many are kept for callers who wait.', 10, 0)
   },
-  { default: {} }
+  {
+    description:
+      '`lease_ttl_ms` must exceed `upstream_timeout_ms` by 2 × `redis.command_timeout_ms` + 500; `caller_deadline_ms` must exceed it too.',
+    default: {}
+  }
 )
 
 const Limits = closed(
@@ -190,16 +194,28 @@ export const SettingsSchema = closed(
       default: []
     }),
     redis: Redis,
-    sealing: closed({ keys: Type.Array(SealingKey, { minItems: 1 }) }),
-    apps: named('<app>', NAME, App, { minProperties: 1 }),
-    data_centers: named('<data center>', DATA_CENTER_KEY, DataCenterRow, { default: {} }),
+    sealing: closed(
+      { keys: Type.Array(SealingKey, { minItems: 1 }) },
+      { description: 'The first key seals, all open. Ids and keys are each unique.' }
+    ),
+    apps: named('<app>', NAME, App, {
+      description: 'Clients of the Zoho API console, at least one.',
+      minProperties: 1
+    }),
+    data_centers: named('<data center>', DATA_CENTER_KEY, DataCenterRow, {
+      description: "Rows that replace one of Zoho's own or add to them. Client secrets and tokens go to these hosts.",
+      default: {}
+    }),
     return_urls: named(
       '<id>',
       NAME,
       text('A page of yours to which a person returns after a connect flow: https, or http on loopback.', WEB_URL),
       { default: {} }
     ),
-    consumers: named('<consumer>', NAME, Consumer, { minProperties: 1 }),
+    consumers: named('<consumer>', NAME, Consumer, {
+      description: 'Services and admins that call the broker, at least one. What no rule allows is denied.',
+      minProperties: 1
+    }),
     refresh: Refresh,
     limits: Limits,
     log: Log,

@@ -80,8 +80,9 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
         refreshToken: input.refreshToken
       })
       if (reply.kind !== 'granted' || lacks(reply, input.app).length > 0) {
-        const unsent = reply.kind === 'failed' && !reply.sent
-        await store.release(ref, owner, unsent ? charge : undefined)
+        // Nothing was minted for a token that Zoho refused: who mistyped it may try again at once.
+        const free = reply.kind === 'failed' ? !reply.sent : reply.kind === 'refused' && reply.fault !== 'throttled'
+        await store.release(ref, owner, free ? charge : undefined)
         throw refused(reply, input, deps.settings)
       }
       const freed = await sameGrantsWaiting(held.current, input)

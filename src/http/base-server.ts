@@ -5,6 +5,7 @@ import { CONSTANT_HEADERS } from './headers.ts'
 import { createErrorHandler, type OnServerError } from './problem.ts'
 import { answerUnknownRoutes } from './unknown-route.ts'
 
+/** What every listener needs. */
 export interface BaseDeps {
   readonly onServerError: OnServerError
   /** CIDRs whose X-Forwarded-* count; a hop count or `true` would let callers choose their address. */

@@ -37,13 +37,16 @@ const integerText = (
 /** For routes without a query: a misspelt parameter is refused, not ignored. */
 export const NoQuery = Type.Object({}, CLOSED)
 
+/** Path of the routes about one tenant. */
 export const TenantParams = Type.Object({ tenant_id: id('The tenant') }, CLOSED)
 
+/** Path of the routes about one connection. */
 export const ConnectionParams = Type.Object(
   { tenant_id: id('The tenant'), connection_id: id('The connection, unique in its tenant') },
   CLOSED
 )
 
+/** Query of the token route. */
 export const TokenQuery = Type.Object(
   {
     min_ttl_seconds: Type.Optional(
@@ -58,6 +61,7 @@ export const TokenQuery = Type.Object(
   CLOSED
 )
 
+/** Query of a paged list. */
 export const ListQuery = Type.Object(
   {
     cursor: Type.Optional(
@@ -75,6 +79,7 @@ export const ListQuery = Type.Object(
   CLOSED
 )
 
+/** Which token Zoho refused. */
 export const RejectedBody = Type.Object(
   {
     generation: Type.Integer({
@@ -87,6 +92,7 @@ export const RejectedBody = Type.Object(
   { ...CLOSED, title: 'RejectedToken', description: 'Which token Zoho refused.' }
 )
 
+/** A grant to take over. */
 export const ImportBody = Type.Object(
   {
     app: Type.String({
@@ -141,6 +147,7 @@ export const TokenReply = Type.Object(
   { ...CLOSED, title: 'Token', description: 'A live access token.' }
 )
 
+/** What an admin may see of a connection. Closed like the token reply. */
 export const ConnectionView = Type.Object(
   {
     tenant_id: Type.String(),
@@ -178,6 +185,7 @@ export const ConnectionView = Type.Object(
   { ...CLOSED, title: 'Connection', description: 'One connection; never a token.' }
 )
 
+/** A page of connections. */
 export const ConnectionList = Type.Object(
   {
     connections: Type.Array(ConnectionView),
@@ -186,6 +194,7 @@ export const ConnectionList = Type.Object(
   { ...CLOSED, title: 'ConnectionList', description: 'One page of connections, in order of their id.' }
 )
 
+/** The configured apps. */
 export const AppList = Type.Object(
   {
     apps: Type.Array(
@@ -205,6 +214,7 @@ export const AppList = Type.Object(
   { ...CLOSED, title: 'AppList', description: 'The configured apps, without their secrets.' }
 )
 
+/** The table of data centers. */
 export const DataCenterList = Type.Object(
   {
     data_centers: Type.Array(
@@ -219,5 +229,8 @@ export function described<T extends TSchema>(schema: T, description: string): T 
   return { ...schema, 'x-response-description': description }
 }
 
+/** The token reply as a value. */
 export type TokenReplyBody = Static<typeof TokenReply>
+
+/** The view of a connection as a value. */
 export type ConnectionViewBody = Static<typeof ConnectionView>

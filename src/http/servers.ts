@@ -3,6 +3,7 @@ import { type ApiDeps, addApi } from './api/api-server.ts'
 import { type BaseDeps, createServer } from './base-server.ts'
 import { addHealthRoutes, type HealthDeps } from './management/health-routes.ts'
 
+/** All that the HTTP layer takes from the composition root. */
 export interface HttpDeps extends BaseDeps, ApiDeps, HealthDeps {}
 
 /** The three listeners, not yet listening: only `public` is for browsers and Zoho. */

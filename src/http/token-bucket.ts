@@ -4,9 +4,9 @@ export interface TokenLimit {
   readonly burst: number
 }
 
-/** What is left of one consumer's allowance, and when that was true (ms). */
+/** What is left of one consumer's allowance, in thousandths of a request so that no fraction is lost, and when that was true (ms). */
 export interface Bucket {
-  readonly tokens: number
+  readonly thousandths: number
   readonly at: number
 }
 
@@ -24,16 +24,18 @@ export interface Taken {
 
 /** Takes one request from a bucket (undefined: a full one). A clock that goes back refills nothing and blocks nobody. */
 export function take({ perSecond, burst }: TokenLimit, bucket: Bucket | undefined, now: number): Taken {
+  const full = burst * 1000
   const elapsedMs = bucket ? Math.max(0, now - bucket.at) : 0
-  const saved = bucket ? Math.min(burst, bucket.tokens + (elapsedMs * perSecond) / 1000) : burst
-  const allowed = saved >= 1
-  const tokens = allowed ? saved - 1 : saved
+  // What comes per second in whole requests comes per millisecond in thousandths.
+  const saved = bucket ? Math.min(full, bucket.thousandths + elapsedMs * perSecond) : full
+  const allowed = saved >= 1000
+  const left = allowed ? saved - 1000 : saved
   return {
     allowed,
-    bucket: { tokens, at: now },
-    remaining: Math.floor(tokens),
-    retryAfterMs: allowed ? 0 : Math.ceil(((1 - saved) * 1000) / perSecond),
-    fullInMs: Math.ceil(((burst - tokens) * 1000) / perSecond)
+    bucket: { thousandths: left, at: now },
+    remaining: Math.floor(left / 1000),
+    retryAfterMs: allowed ? 0 : Math.ceil((1000 - saved) / perSecond),
+    fullInMs: Math.ceil((full - left) / perSecond)
   }
 }
 

@@ -14,16 +14,15 @@ interface ValidationError {
 const PLACES = { body: 'the body', params: 'the path', querystring: 'the query', headers: 'the headers' } as const
 
 /** Fastify's own refusals that have a narrower status or want another sentence than "could not be understood". */
-const FRAMEWORK_REFUSALS: Readonly<Record<string, readonly [status: number, detail: string]>> = {
-  FST_ERR_BAD_URL: [400, 'The path is not valid percent-encoded UTF-8.'],
-  FST_ERR_CTP_BODY_TOO_LARGE: [413, 'The body is larger than the 16384 bytes that are allowed.'],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, 'The body is not as long as its content-length says.'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
-    415,
-    'The content-type is not one that this route takes; a body is application/json.'
-  ],
-  FST_ERR_MAX_PARAM_LENGTH: [400, 'A part of the path is too long; an id has at most 128 characters.']
-}
+const FRAMEWORK_REFUSALS: ReadonlyMap<string, readonly [status: number, detail: string]> = new Map([
+  ['FST_ERR_BAD_URL', [400, 'The path is not valid percent-encoded UTF-8.']],
+  ['FST_ERR_CTP_BODY_TOO_LARGE', [413, 'The body is larger than the 16384 bytes that are allowed.']],
+  ['FST_ERR_CTP_INVALID_CONTENT_LENGTH', [400, 'The body is not as long as its content-length says.']],
+  [
+    'FST_ERR_CTP_INVALID_MEDIA_TYPE',
+    [415, 'The content-type is not one that this route takes; a body is application/json.']
+  ]
+])
 
 /** Judges whether `error` says that the request was wrong; undefined when the fault is ours. */
 export function invalidRequest(
@@ -33,7 +32,7 @@ export function invalidRequest(
   if (!(error instanceof Error)) return undefined
   if (isValidationError(error)) return refusal(400, describe(error, request.routeOptions.schema))
   const { code, statusCode } = error as Error & { code?: unknown; statusCode?: unknown }
-  const known = FRAMEWORK_REFUSALS[String(code)]
+  const known = FRAMEWORK_REFUSALS.get(String(code))
   if (known) return refusal(...known)
   // The caller went away while it was sending: nobody reads this answer, and no operator need look.
   if (code === 'ECONNRESET' && request.raw.readableAborted) return refusal(400, 'The body ended too early.')

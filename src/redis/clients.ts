@@ -99,7 +99,7 @@ function openClient(
   return client
 }
 
-/** Full jitter over 50 ms doubled each time, capped at a second: the first tries are quick, many processes do not march in step. */
+/** 50 ms doubled each time, capped at a second, less up to a half: the first tries are quick, and processes do not march in step. */
 function reconnectDelayMs(attempt: number): number {
   return Math.ceil(Math.min(1000, 50 * 2 ** Math.min(attempt - 1, 10)) * (0.5 + Math.random() / 2))
 }

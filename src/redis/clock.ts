@@ -10,7 +10,7 @@ export interface RedisClockDeps {
   readonly call: StoreCall
   /** How often the offset is measured again. Default 10 000. */
   readonly everyMs?: number
-  /** How soon after a failed measurement. Default 250. */
+  /** How soon after a failed measurement. Default 100. */
   readonly retryMs?: number
   /** Readings of one measurement; the one with the shortest round trip counts. Default 3. */
   readonly readings?: number
@@ -32,7 +32,7 @@ export interface RedisClock extends Clock {
 
 /** The store's clock: a steady process clock plus its measured distance to Redis TIME. Starts measuring at once. */
 export function createRedisClock(deps: RedisClockDeps): RedisClock {
-  const { client, call, everyMs = 10_000, retryMs = 250, readings = 3 } = deps
+  const { client, call, everyMs = 10_000, retryMs = 100, readings = 3 } = deps
   const { wall = Date.now, steady = () => performance.now() } = deps
   /** Add it to the steady clock to get Redis TIME. */
   let distance: number | undefined

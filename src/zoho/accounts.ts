@@ -5,11 +5,12 @@ import type { DataCenter } from '../domain/data-center.ts'
 import { BrokerError } from '../domain/errors.ts'
 import type { Upstream, UpstreamReply } from '../domain/ports.ts'
 import type { Secret } from '../domain/secret.ts'
-import { type CallFacts, type Ended, runCall } from './call.ts'
+import { type CallLimits, runCall } from './call.ts'
 import { createInFlight, type InFlight } from './in-flight.ts'
-import { assertNoDebug, createNamespaces, MAX_BYTES, type Namespace } from './namespaces.ts'
+import { assertNoDebug, createNamespaces, type Namespace } from './namespaces.ts'
+import { toRawReply } from './plugin-answer.ts'
 import { parseRevokeReply, type RevokeReply } from './revoke-reply.ts'
-import { decidedByStatus, type Failed, failed, isObject, parseTokenReply, type RawReply } from './token-reply.ts'
+import { type Failed, parseTokenReply, type RawReply } from './token-reply.ts'
 
 /** Names one app at one data center. */
 export interface Place {
@@ -61,43 +62,19 @@ export async function createZohoAccounts(options: ZohoAccountsOptions): Promise<
       { namespace, queue: createInFlight({ limit: inFlight, reserved: inFlightReserved }) }
     ])
   )
-  // Room for the call itself: one that starts just before its deadline would only waste a token at Zoho.
-  const waitMs = timeoutMs - Math.min(connectTimeoutMs, timeoutMs / 2)
-  const running = new Set<Promise<unknown>>()
-  let closing = false
-
-  async function call<T>({ queue }: { queue: InFlight }, background: boolean, work: () => Promise<T>) {
-    const startedAt = performance.now()
-    const giveBack = await queue.take({ background, waitMs })
-    if (giveBack === undefined) return BUSY
-    try {
-      const leftMs = timeoutMs - (performance.now() - startedAt)
-      return leftMs > 0 ? toRawReply(await runCall({ timeoutMs: leftMs, connectTimeoutMs }, work)) : BUSY
-    } finally {
-      giveBack()
-    }
-  }
-
-  /** Waits for its place, runs one plugin call and gives back what arrived, or why nothing did. */
-  function tracked<T>(place: { queue: InFlight }, background: boolean, work: () => Promise<T>) {
-    if (closing) return Promise.resolve(BUSY)
-    const ended = call(place, background, work).finally(() => running.delete(ended))
-    running.add(ended)
-    return ended
-  }
+  const caller = createCaller({ timeoutMs, connectTimeoutMs })
 
   function find(place: Place) {
     const found = places.get(placeKey(place))
-    if (found === undefined)
-      throw new BrokerError('ERR_APP_UNKNOWN', 'The app or its data center is not in the configuration.')
-    return found
+    if (found !== undefined) return found
+    throw new BrokerError('ERR_APP_UNKNOWN', 'The app or its data center is not in the configuration.')
   }
 
   return {
     async refresh({ app, dataCenter, refreshToken, background = false }) {
       const place = find({ app, dataCenter })
       const { oauth2, dataCenter: row } = place.namespace
-      const reply = await tracked(place, background, async () => {
+      const reply = await caller.run(place.queue, background, async () => {
         const { token } = await oauth2.getNewAccessTokenUsingRefreshToken(tokenObject(refreshToken), {})
         return token
       })
@@ -109,16 +86,49 @@ export async function createZohoAccounts(options: ZohoAccountsOptions): Promise<
 
     async revoke({ app, dataCenter, refreshToken, background = false }) {
       const place = find({ app, dataCenter })
-      const reply = await tracked(place, background, () =>
+      const reply = await caller.run(place.queue, background, () =>
         place.namespace.oauth2.revokeToken(tokenObject(refreshToken), 'refresh_token', undefined)
       )
       return 'kind' in reply ? reply : parseRevokeReply(reply)
     },
 
     async close() {
+      await caller.drain()
+      await close()
+    }
+  }
+}
+
+/** Runs plugin calls under one total deadline each, the wait for a place included. */
+function createCaller({ timeoutMs, connectTimeoutMs }: CallLimits) {
+  // Room for the call itself: one that starts just before its deadline would only waste a token at Zoho.
+  const waitMs = timeoutMs - Math.min(connectTimeoutMs, timeoutMs / 2)
+  const running = new Set<Promise<unknown>>()
+  let closing = false
+
+  async function call<T>(queue: InFlight, background: boolean, work: () => Promise<T>): Promise<RawReply | Failed> {
+    const startedAt = performance.now()
+    const giveBack = await queue.take({ background, waitMs })
+    if (giveBack === undefined) return BUSY
+    try {
+      const leftMs = timeoutMs - (performance.now() - startedAt)
+      return leftMs > 0 ? toRawReply(await runCall({ timeoutMs: leftMs, connectTimeoutMs }, work)) : BUSY
+    } finally {
+      giveBack()
+    }
+  }
+
+  return {
+    async run<T>(queue: InFlight, background: boolean, work: () => Promise<T>): Promise<RawReply | Failed> {
+      if (closing) return BUSY
+      const ended = call(queue, background, work)
+      running.add(ended)
+      return ended.finally(() => running.delete(ended))
+    },
+    /** Refuses new calls as busy and waits for the running ones. */
+    async drain(): Promise<void> {
       closing = true
       await Promise.allSettled(running)
-      await close()
     }
   }
 }
@@ -130,39 +140,4 @@ function placeKey({ app, dataCenter }: Place): string {
 /** Always a fresh one: members of a stored token object would become options of the request. */
 function tokenObject(refreshToken: Secret): Token {
   return { refresh_token: refreshToken.reveal() } as Token
-}
-
-/** The answer that arrived, whichever way the plugin reports it, or why none did. */
-function toRawReply(ended: Ended<unknown>): RawReply | Failed {
-  const { status, contentType, sent, timedOut } = ended.facts
-  const error = 'error' in ended ? describe(ended.error) : undefined
-  if (status === undefined) {
-    return { kind: 'failed', code: timedOut || error?.status === 504 ? 'timeout' : 'network', sent }
-  }
-  if (error === undefined) return { status, contentType, body: 'value' in ended ? ended.value : undefined }
-  if (error.isAnswer) return { status, contentType, body: error.payload }
-  const lost = decidedByStatus(status) === undefined ? whyLost(ended.facts, error.status) : undefined
-  if (lost !== undefined) return lost
-  // A bare TypeError: the plugin stumbled over an empty body or one that is no object.
-  return { status, contentType, body: error.status === undefined ? null : undefined }
-}
-
-/** Why the body of an answer was not read to its end; undefined when it was. */
-function whyLost({ timedOut, receivedBytes }: CallFacts, errorStatus: number | undefined): Failed | undefined {
-  if (timedOut || errorStatus === 408) return failed('timeout')
-  if (errorStatus === 413) return failed('too_large')
-  // A body that is cut at the limit looks to the plugin like one that the other side cut.
-  if (errorStatus === 500) return failed(receivedBytes > MAX_BYTES ? 'too_large' : 'network')
-  return undefined
-}
-
-/** What may be known of a Boom error. The error itself holds request and response, so it goes no further. */
-function describe(error: unknown) {
-  const { output, data } = isObject(error) ? (error as { output?: { statusCode?: number }; data?: BoomData }) : {}
-  return { status: output?.statusCode, isAnswer: data?.isResponseError === true, payload: data?.payload }
-}
-
-interface BoomData {
-  readonly isResponseError?: boolean
-  readonly payload?: unknown
 }

@@ -42,8 +42,7 @@ export async function runCall<T>(limits: CallLimits, work: () => Promise<T>): Pr
 
   const cancel = startDeadline(limits.timeoutMs, () => {
     facts.timedOut = true
-    watch.abandon()
-    // The plugin does not notice the end of a request that still waits for a socket.
+    // Not left to the plugin: it does not notice the end of a request that still waits for a socket.
     passed.reject(new Error('deadline passed'))
   })
   try {

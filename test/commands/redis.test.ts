@@ -176,6 +176,7 @@ t.test('servers that can be started', { skip: real ? false : 'no redis-server on
     const dir = await folder(t, { broken: 'exit 1' })
     await t.rejects(startRedisServer({ program: join(dir, 'broken') }), { message: /did not come up/ })
     await t.rejects(startRedisServer({ program: join(dir, 'missing') }), { message: /^cannot start/ })
+    await t.rejects(startRedisServer({ program: join(dir, 'broken', 'file') }), { code: 'ENOTDIR' })
     const taken = await startRedisProcess(t)
     const refused = startRedisServer({ program: real ?? '', port: taken.port })
     await t.rejects(refused, { message: /did not come up on port \d+:(.|\n)*in use/ })

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { type TSchema, Type } from '@sinclair/typebox'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { parse, stringify } from 'yaml'
 import type { Config } from '../../src/config/config.ts'
@@ -125,7 +125,7 @@ t.test('the result cannot be changed and shows no secret', async (t) => {
     () => Object.assign(config.consumers[0]?.allow[0] ?? {}, { actions: [] }),
     () => (config.apps as Map<string, unknown>).set('other', {}),
     () => (config.dataCenters as Map<string, unknown>).clear(),
-    () => (config.apps.get('desk')?.scopes as string[]).push('x')
+    () => Object.assign(config.apps.get('desk')?.scopes ?? {}, ['x'])
   ]
   for (const write of writes) t.throws(write, TypeError)
   const shown = `${inspect(config, { depth: 10, showHidden: true })}${JSON.stringify(config)}`
@@ -255,7 +255,7 @@ t.test('all faults come at once, each with its path', async (t) => {
     },
     { LOG_LEVEL: 'louder' }
   )
-  t.matchOnlyStrict(
+  t.strictSame(
     faults.sort(),
     [
       'Limits: is not a setting of this program',
@@ -459,9 +459,9 @@ t.test('times and numbers that cannot work together are refused', async (t) => {
     []
   )
   t.strictSame(await refresh({ connect_timeout_ms: 8001, backoff_max_ms: 1, in_flight: 10 }), [
-    'refresh.connect_timeout_ms: must not be more than refresh.upstream_timeout_ms',
-    'refresh.backoff_max_ms: must not be less than refresh.backoff_first_ms',
-    'refresh.in_flight_reserved: must be less than refresh.in_flight'
+    'refresh.upstream_timeout_ms: must be at least refresh.connect_timeout_ms',
+    'refresh.backoff_max_ms: must be at least refresh.backoff_first_ms',
+    'refresh.in_flight: must be more than refresh.in_flight_reserved'
   ])
   t.strictSame(await refresh({ budget_window_ms: 2 ** 31 }), ['refresh.budget_window_ms: must be at most 2147483647'])
   t.strictSame(await faultsOf(t, { ...minimal(), shutdown: { deadline_ms: 2000 } }), [
@@ -500,7 +500,7 @@ t.test('a file that is no mapping of settings is refused without quoting it', as
 })
 
 t.test('hostile keys are refused like any other', async (t) => {
-  const text = `${stringify(minimal())}__proto__: { polluted: true }\nconstructor: 1\n"${'k'.repeat(5000)}": 1\n"a\\nb": 1\n`
+  const text = `${stringify(minimal())}__proto__: { polluted: true }\nconstructor: 1\n"${'k'.repeat(1000)}": 1\n"a\\nb": 1\n`
   const faults = await faultsOf(t, text)
   t.equal(faults.length, 4)
   t.strictSame(
@@ -542,14 +542,17 @@ t.test('no secret has a default and every leaf says what it is for', async (t) =
 })
 
 t.test('the published JSON Schema accepts what the broker accepts, references included', async (t) => {
-  const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(configJsonSchema())
-  const accepts = (value: unknown) => validate(value) || validate.errors
-  t.equal(accepts(minimal()), true)
-  t.equal(accepts(parse(readFileSync(join(ROOT, 'examples/broker.yaml'), 'utf8'))), true)
-  t.equal(accepts({ ...minimal(), refresh: { budget: { env: 'BUDGET' } } }), true)
-  t.not(accepts({ ...minimal(), refresh: { budget: '5' } }), true)
-  t.not(accepts({ ...minimal(), apps: { desk: app({ client_secret: { vault: 'x' } }) } }), true)
-  t.not(accepts({ ...minimal(), other: 1 }), true)
+  const validator = fastify({
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false } }
+  })
+  validator.post('/', { schema: { body: configJsonSchema() } }, async () => 'accepted')
+  const accepts = async (value: object) => (await validator.inject({ method: 'POST', url: '/', payload: value })).body
+  t.equal(await accepts(minimal()), 'accepted')
+  t.equal(await accepts(parse(readFileSync(join(ROOT, 'examples/broker.yaml'), 'utf8'))), 'accepted')
+  t.equal(await accepts({ ...minimal(), refresh: { budget: { env: 'BUDGET' } } }), 'accepted')
+  t.match(await accepts({ ...minimal(), refresh: { budget: '5' } }), 'body/refresh/budget must be integer')
+  t.match(await accepts({ ...minimal(), apps: { desk: app({ client_secret: { vault: 'x' } }) } }), 'client_secret')
+  t.match(await accepts({ ...minimal(), other: 1 }), 'must NOT have additional properties')
   t.notMatch(JSON.stringify(configJsonSchema()), /"(expects|notYet|keyName)"/)
 })
 

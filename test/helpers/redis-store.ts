@@ -1,7 +1,7 @@
 import type { AuditEvent, Clock, ConnectionStore } from '../../src/domain/ports.ts'
 import { type AuditLog, createAuditLog } from '../../src/redis/audit-log.ts'
 import { createBatchReader } from '../../src/redis/batch-reader.ts'
-import { type Clients, createClients } from '../../src/redis/clients.ts'
+import { type Clients, type ClientsOptions, createClients } from '../../src/redis/clients.ts'
 import { createConnectionStore } from '../../src/redis/connection-store.ts'
 import { createIndexes } from '../../src/redis/indexes.ts'
 import { createKeys, type Keys } from '../../src/redis/keys.ts'
@@ -24,15 +24,17 @@ export interface OpenStoreOptions {
   readonly prefix: string
   readonly clock?: Clock
   readonly replicas?: { readonly count: number; readonly waitMs: number }
-  readonly onStateChange?: Parameters<typeof createClients>[0]['onStateChange']
+  readonly onStateChange?: NonNullable<ClientsOptions['onStateChange']>
+  readonly silenceMs?: number
   /** Stands between the store and its client, for tests of what a crash leaves behind. */
   readonly wrap?: (client: ScriptedRedis) => ScriptedRedis
 }
 
 /** A store put together as the program does it, connected; closed with the test. */
 export async function openStore(t: Teardown, options: OpenStoreOptions): Promise<OpenStore> {
-  const { url, prefix, clock = { now: Date.now }, replicas, wrap = (client) => client, onStateChange } = options
-  const clients = createClients({ url, waitMs: replicas?.waitMs ?? 0, ...(onStateChange && { onStateChange }) })
+  const { url, prefix, clock = { now: Date.now }, replicas, wrap = (client) => client } = options
+  const { onStateChange = () => {}, silenceMs = 2000 } = options
+  const clients = createClients({ url, silenceMs, onStateChange, waitMs: replicas?.waitMs ?? 0 })
   t.teardown(() => clients.close(500))
   await clients.ready()
   const keys = createKeys(prefix)

@@ -272,7 +272,6 @@ t.test('only "Bearer" and a whole known key of at most 512 characters pass', asy
     'Bearer',
     'Bearer ',
     SERVICE_KEY,
-    service,
     `Basic ${SERVICE_KEY}`,
     `Bearer  ${SERVICE_KEY}`,
     `Bearer ${SERVICE_KEY.slice(0, -1)}`,

@@ -6,6 +6,7 @@ import { type CatalogueDeps, catalogueRoutes } from './catalogue-routes.ts'
 import { connectionRoutes } from './connection-routes.ts'
 import { type TokenRouteDeps, tokenRoutes } from './token-routes.ts'
 
+/** What the api listener needs. */
 export interface ApiDeps extends TokenRouteDeps, CatalogueDeps {
   readonly consumers: ConsumerLookUp
   readonly adminLimit: AdminLimitDeps

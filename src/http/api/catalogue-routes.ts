@@ -8,6 +8,7 @@ import { appView } from '../replies.ts'
 import { AppList, DataCenterList, NoQuery } from '../schemas.ts'
 import { COMMON } from './problem-codes.ts'
 
+/** What is configured. */
 export interface CatalogueDeps {
   readonly apps: ReadonlyMap<string, App>
   readonly dataCenters: ReadonlyMap<string, DataCenter>

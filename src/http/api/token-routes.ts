@@ -13,6 +13,7 @@ import { ConnectionParams, NoQuery, RejectedBody, TokenQuery, TokenReply, type T
 import { createTokenBuckets, type TokenLimit } from '../token-bucket.ts'
 import { REFRESHING } from './problem-codes.ts'
 
+/** What the token routes need. */
 export interface TokenRouteDeps {
   readonly broker: Broker
   readonly dataCenters: ReadonlyMap<string, DataCenter>

@@ -7,6 +7,7 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, string>>
 }
 
+/** What the management listener needs. */
 export interface HealthDeps {
   readonly ready: () => Readiness
   /** All metrics in the text format of Prometheus. */
