@@ -3,6 +3,9 @@ import { until } from '../helpers/program.ts'
 import { untilHeld } from '../helpers/simulator-control.ts'
 import { openStage, type Stage } from '../helpers/stage.ts'
 
+// Each test mostly waits for a lease to end.
+t.jobs = 3
+
 const LEASE_MS = 2500
 const UPSTREAM_MS = 1500
 const config = {
