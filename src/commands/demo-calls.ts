@@ -1,3 +1,4 @@
+import { connectAsPerson } from './demo-person.ts'
 import type { Stage } from './demo-stage.ts'
 
 /** One HTTP answer, read whole. */
@@ -8,6 +9,7 @@ export interface Answer {
   readonly body: any
 }
 
+const CUSTOMER = { user: 'anna', dataCenter: 'eu' }
 const CONNECTION = '/v1/tenants/acme/connections/desk'
 
 /** The calls of the demo: as a service, as an admin, as the product behind the token, and as Zoho's customer. */
@@ -23,8 +25,11 @@ export function createCalls({ broker, simulator, keys }: Stage) {
     token: () => asService('POST', `${CONNECTION}/token`),
     rejected: (generation: number) => asService('POST', `${CONNECTION}/token/rejected`, { generation }),
     connection: () => asAdmin('GET', CONNECTION),
-    importGrant: (refreshToken: string) =>
-      asAdmin('PUT', CONNECTION, { app: 'desk', data_center: 'eu', refresh_token: refreshToken }),
+    /** The address that an admin gives to the customer. */
+    connectLink: async (): Promise<string> =>
+      expectStatus(await asAdmin('POST', `${CONNECTION}/connect-links`, { app: 'desk', tenant_label: 'Acme Ltd' }), 201)
+        .body.url,
+    disconnect: () => asAdmin('DELETE', CONNECTION),
     /** The product's API with the token that was handed out. */
     resource: async (token: Answer['body']): Promise<Answer> =>
       read(
@@ -32,17 +37,10 @@ export function createCalls({ broker, simulator, keys }: Stage) {
           headers: { authorization: `${token.token_type} ${token.access_token}` }
         })
       ),
-    /** A customer consents in the simulator; gives the refresh token. */
-    consent: async (): Promise<string> =>
-      (
-        await control('create-grant', {
-          data_center: 'eu',
-          user: 'ada',
-          scopes: ['Desk.tickets.READ', 'Desk.basic.READ']
-        })
-      ).refresh_token,
+    consent: (linkUrl: string) => connectAsPerson(linkUrl, simulator.control, CUSTOMER),
     accessLifeSeconds: (seconds: number) => control('set-knobs', { access_life_ms: seconds * 1000 }),
-    removeApp: () => control('remove-connected-app', { data_center: 'eu', user: 'ada' }),
+    removeApp: () => control('remove-connected-app', { data_center: CUSTOMER.dataCenter, user: CUSTOMER.user }),
+    liveGrants: async (): Promise<number> => (await control('list-grants', { state: 'live' })).grants.length,
     upstreamRefreshes: async (): Promise<number> => (await control('count-calls', { path: '/oauth/v2/token' })).count
   }
 }

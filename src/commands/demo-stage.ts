@@ -149,11 +149,12 @@ function brokerConfig({ redisUrl, prefix, simulator, broker, clientId, keys }: C
       },
       ops: {
         keys: [hashOf(keys.admin)],
-        allow: [{ actions: ['read', 'connect', 'refresh'], tenants: ['*'], connections: ['*'] }]
+        allow: [{ actions: ['read', 'connect', 'refresh', 'disconnect'], tenants: ['*'], connections: ['*'] }]
       }
     },
     // Compressed, so that nobody waits a minute for Zoho's second no.
     refresh: { budget: 20, second_strike_ms: 1000, backoff_first_ms: 500 },
+    sweep: { every_ms: 500 },
     shutdown: { drain_ms: 0 }
   })
 }

@@ -15,10 +15,18 @@ Stays up afterwards, so that you can try it yourself.
 /** Long enough to see, short enough to wait for. */
 const TOKEN_LIFE_SECONDS = 8
 const ASK_AT_ONCE = 200
+const CLICK_WITHIN_S = 60
+
+type Say = (line: string) => void
+type Calls = ReturnType<typeof createCalls>
 
 /** `demo`: exit 0 when every step held, else 1. */
-export async function demoCommand(argv: string[], { stdout, environment }: CommandIo): Promise<number> {
-  const { values: flags } = parseArgs({ args: argv, options: { once: { type: 'boolean' }, help: { type: 'boolean' } } })
+export async function demoCommand(argv: string[], { stdout, stderr, environment }: CommandIo): Promise<number> {
+  const flags = readFlags(argv)
+  if (!flags) {
+    stderr.write(USAGE)
+    return 2
+  }
   if (flags.help) {
     stdout.write(USAGE)
     return 0
@@ -30,7 +38,7 @@ export async function demoCommand(argv: string[], { stdout, environment }: Comma
   let stage: Stage | undefined
   try {
     stage = await openStage({ env, say })
-    await play(stage, say)
+    await play(stage, say, !flags.once)
     say(`\nEvery step held. Redis was ${stage.redis}.`)
     if (!flags.once) {
       invite(stage, say)
@@ -45,42 +53,49 @@ export async function demoCommand(argv: string[], { stdout, environment }: Comma
   }
 }
 
-async function play(stage: Stage, say: (line: string) => void): Promise<void> {
+function readFlags(argv: string[]) {
+  try {
+    return parseArgs({ args: argv, options: { once: { type: 'boolean' }, help: { type: 'boolean' } } }).values
+  } catch {
+    return undefined
+  }
+}
+
+async function play(stage: Stage, say: Say, waitForPerson: boolean): Promise<void> {
   const calls = createCalls(stage)
   const step = createSteps(say)
   await calls.accessLifeSeconds(TOKEN_LIFE_SECONDS)
 
-  const imported = await step(
-    'A customer of the EU data center consents; an admin imports the grant, verified by a real refresh',
-    async () => expectStatus(await calls.importGrant(await calls.consent()), 201).body
-  )
-  say(`    ${imported.status}, app ${imported.app}, scopes ${imported.scopes.granted.join(' ')}`)
+  const link = await step('An admin makes a connect link for the tenant Acme', () => calls.connectLink())
+  await step('The customer opens it, sees who asks for what, and consents at Zoho', async () => {
+    if (waitForPerson && (await clicked(calls, link, say))) return
+    await calls.consent(link)
+  })
+  const view = expectStatus(await calls.connection(), 200).body
+  say(`    ${view.status}, app ${view.app}, data center ${view.data_center}, scopes ${view.scopes.granted.join(' ')}`)
 
   const first = await step(
     'A service asks for a token: one call',
     async () => expectStatus(await calls.token(), 200).body
   )
   say(`    ${redacted(first)}`)
-
   await step("It calls the product's API with it", async () => expectStatus(await calls.resource(first), 200))
 
-  await step(`The token lives ${TOKEN_LIFE_SECONDS} s here (an hour at Zoho); we wait until it wants a refresh`, () =>
-    countDown(Date.parse(first.expires_at), say)
-  )
   const before = await calls.upstreamRefreshes()
-  const fresh = await step(
-    `${ASK_AT_ONCE} requests at once for the expired token: one refresh at Zoho, one new token for all`,
-    async () => {
-      const answers = await Promise.all(Array.from({ length: ASK_AT_ONCE }, () => calls.token()))
-      const generations = new Set(answers.map((answer) => expectStatus(answer, 200).body.generation))
-      const refreshes = (await calls.upstreamRefreshes()) - before
-      if (generations.size !== 1 || refreshes !== 1)
-        throw new Error(`${refreshes} refreshes, ${generations.size} generations`)
-      return answers[0]?.body
-    }
+  await step(
+    `The token lives ${TOKEN_LIFE_SECONDS} s here (an hour at Zoho); the broker refreshes it before anybody asks`,
+    () => untilRefreshed(calls, first.generation, say)
   )
+  const fresh = await step(`${ASK_AT_ONCE} requests at once: one token for all, and one refresh at Zoho`, async () => {
+    const answers = await Promise.all(Array.from({ length: ASK_AT_ONCE }, () => calls.token()))
+    const generations = new Set(answers.map((answer) => expectStatus(answer, 200).body.generation))
+    const refreshes = (await calls.upstreamRefreshes()) - before
+    if (generations.size !== 1 || refreshes !== 1)
+      throw new Error(`${refreshes} refreshes, ${generations.size} generations`)
+    return answers[0]?.body
+  })
   say(`    ${redacted(fresh)}`)
-  await step('The new token works', async () => expectStatus(await calls.resource(fresh), 200))
+  await calls.accessLifeSeconds(3600)
 
   await calls.removeApp()
   await step('The customer removes the app at Zoho: the product refuses the token', async () =>
@@ -92,14 +107,52 @@ async function play(stage: Stage, say: (line: string) => void): Promise<void> {
   )
   say(`    ${ended.status} ${ended.body.code}: ${ended.body.detail}`)
 
-  await step('The customer consents again, the admin imports the new grant: healed', async () => {
-    expectStatus(await calls.importGrant(await calls.consent()), 200)
+  await step('The admin makes another link, the customer consents again: healed', async () => {
+    await calls.consent(await calls.connectLink())
     expectStatus(await calls.resource(expectStatus(await calls.token(), 200).body), 200)
   })
-  await calls.accessLifeSeconds(3600)
+  const last = expectStatus(await calls.token(), 200).body
+  await step('The admin disconnects: nothing is issued from now on, and the grant is revoked at Zoho', async () => {
+    expectStatus(await calls.disconnect(), 202)
+    const refused = expectStatus(await calls.token(), 410)
+    say(`    ${refused.status} ${refused.body.code}`)
+    await until('the grant is revoked', async () => (await calls.liveGrants()) === 0)
+    expectStatus(await calls.resource(last), 401)
+  })
 }
 
-function createSteps(say: (line: string) => void) {
+/** Whether a person used the link. Waits a while only. */
+async function clicked(calls: Calls, link: string, say: Say): Promise<boolean> {
+  say(`    Open this in a browser, or wait ${CLICK_WITHIN_S} s and the demo does it:\n\n      ${link}\n`)
+  const isActive = async () => (await calls.connection()).body.status === 'active'
+  return until('the connection is active', isActive, CLICK_WITHIN_S * 1000).then(
+    () => true,
+    () => false
+  )
+}
+
+async function untilRefreshed(calls: Calls, generation: number, say: Say): Promise<void> {
+  const started = performance.now()
+  let told = 0
+  await until('the token is refreshed', async () => {
+    const seconds = Math.floor((performance.now() - started) / 1000)
+    if (seconds >= told + 2) {
+      told = seconds
+      say(`    ${seconds} s`)
+    }
+    return (await calls.connection()).body.generation > generation
+  })
+}
+
+async function until(what: string, fact: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
+  const end = performance.now() + withinMs
+  while (!(await fact())) {
+    if (performance.now() > end) throw new Error(`not in time: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+function createSteps(say: Say) {
   let number = 0
   return async <T>(what: string, run: () => Promise<T>): Promise<T> => {
     say(`\n${++number}. ${what}`)
@@ -120,18 +173,11 @@ async function untilRefused(ask: () => Promise<Answer>): Promise<Answer> {
   throw new Error('the broker never said that a reconnect is required')
 }
 
-async function countDown(until: number, say: (line: string) => void): Promise<void> {
-  for (let left = until - Date.now(); left > 0; left = until - Date.now()) {
-    say(`    ${Math.ceil(left / 1000)} s left`)
-    await new Promise((resolve) => setTimeout(resolve, Math.min(2000, left)))
-  }
-}
-
 function redacted(token: Answer['body']): string {
   return `access_token ${token.access_token.slice(0, 5)}…, generation ${token.generation}, expires in ${token.expires_in} s, ${token.data_center}, ${token.health}`
 }
 
-function invite({ broker, simulator, keys }: Stage, say: (line: string) => void): void {
+function invite({ broker, simulator, keys }: Stage, say: Say): void {
   say(`
 Try it yourself (Ctrl-C ends everything). The API keys live as long as this demo:
 

@@ -7,7 +7,7 @@ import { loadConfig } from '../config/load.ts'
 import type { CommandIo } from './io.ts'
 import { version } from './version.ts'
 
-const USAGE = `Usage: zoho-token-broker serve [--config FILE] [--role api|all]
+const USAGE = `Usage: zoho-token-broker serve [--config FILE] [--role api|worker|all]
 
 Runs the broker until SIGTERM or SIGINT, then drains and exits.
 
@@ -60,8 +60,7 @@ function readFlags(argv: string[], { environment }: CommandIo) {
     }
   })
   const { config = environment.configPath, role, help } = values
-  if (role === 'worker') throw new Error('--role worker: proactive refresh is not built yet; run --role all.')
-  if (role !== 'api' && role !== 'all') throw new Error(`--role must be api or all.`)
+  if (role !== 'api' && role !== 'worker' && role !== 'all') throw new Error('--role must be api, worker or all.')
   if (config === undefined && !help) throw new Error('No configuration: give --config FILE or set BROKER_CONFIG.')
   return { config: config ?? '', role, help } as const
 }

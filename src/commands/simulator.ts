@@ -3,12 +3,14 @@ import { type Simulator, startSimulator } from '../simulator/server.ts'
 
 const USAGE = `Usage: zoho-token-broker simulator [options]
 
-Runs a simulator of Zoho with two data centers on loopback ports, until SIGTERM or SIGINT.
+Runs a simulator of Zoho on loopback ports, until SIGTERM or SIGINT.
 
-  --port-us PORT      the US data center (default 4001; 0 for any)
-  --port-eu PORT      the EU data center (default 4002)
-  --control-port PORT the control API; GET / lists what it can do (default 4000)
-  --client ID:SECRET  a client of the API console; may be given again (default: one is made up)
+  --data-center KEY:PORT  a data center; may be given again; port 0 for any (default: us:4001 and eu:4002)
+  --port-us PORT          short for --data-center us:PORT
+  --port-eu PORT          short for --data-center eu:PORT
+  --control-port PORT     the control API and, for browsers, its page (default 4000)
+  --client ID:SECRET      a client of the API console; may be given again (default: one is made up)
+  --redirect-uri URI      a redirect URI of the clients; may be given again (default: any loopback …/oauth/callback)
   --help
 `
 
@@ -16,15 +18,16 @@ Runs a simulator of Zoho with two data centers on loopback ports, until SIGTERM 
 export async function simulatorCommand(argv: string[]): Promise<number> {
   let simulator: Simulator
   try {
-    const { help, ...flags } = readFlags(argv)
-    if (help) {
+    const flags = readFlags(argv)
+    if (flags.help) {
       process.stdout.write(USAGE)
       return 0
     }
     simulator = await startSimulator({
-      dataCenters: { us: portOf('port-us', flags['port-us']), eu: portOf('port-eu', flags['port-eu']) },
-      controlPort: portOf('control-port', flags['control-port']),
-      clients: flags.client?.map(clientOf)
+      dataCenters: dataCentersOf(flags),
+      controlPort: portOf('--control-port', flags['control-port']),
+      clients: flags.client?.map(clientOf),
+      redirectUris: flags['redirect-uri']
     })
   } catch (error) {
     process.stderr.write(`simulator: ${error instanceof Error ? error.message : 'failed'}\n`)
@@ -42,19 +45,37 @@ function readFlags(argv: string[]) {
   return parseArgs({
     args: argv,
     options: {
-      'port-us': { type: 'string', default: '4001' },
-      'port-eu': { type: 'string', default: '4002' },
+      'data-center': { type: 'string', multiple: true },
+      'port-us': { type: 'string' },
+      'port-eu': { type: 'string' },
       'control-port': { type: 'string', default: '4000' },
       client: { type: 'string', multiple: true },
+      'redirect-uri': { type: 'string', multiple: true },
       help: { type: 'boolean', default: false }
     }
   }).values
 }
 
+/** Without `--data-center` there are us and eu; the shorthands move or add theirs. */
+function dataCentersOf(flags: ReturnType<typeof readFlags>): Record<string, number> {
+  const ports = new Map<string, number>()
+  for (const value of flags['data-center'] ?? ['us:4001', 'eu:4002']) {
+    const [, key, port] = /^([a-z][a-z0-9-]*):(\d+)$/.exec(value) ?? []
+    if (!key || !port) throw new Error('--data-center must be KEY:PORT, as in us:4001.')
+    if (ports.has(key)) throw new Error(`--data-center ${key} is given twice.`)
+    ports.set(key, portOf('--data-center', port))
+  }
+  for (const key of ['us', 'eu'] as const) {
+    const port = flags[`port-${key}`]
+    if (port !== undefined) ports.set(key, portOf(`--port-${key}`, port))
+  }
+  return Object.fromEntries(ports)
+}
+
 function portOf(flag: string, value: string): number {
   const port = Number(value)
   if (/^\d+$/.test(value) && port <= 65_535) return port
-  throw new Error(`--${flag} must be a port from 0 to 65535.`)
+  throw new Error(`${flag} must have a port from 0 to 65535.`)
 }
 
 function clientOf(value: string) {

@@ -29,6 +29,19 @@ export function buildConfig(settings: Settings, logLevel: LogLevel): Config {
       keyHashes: keys.map((key) => key.slice('sha256:'.length).toLowerCase())
     })),
     refresh: buildRefresh(settings.refresh),
+    connect: {
+      linkLifeMs: settings.connect.link_life_ms,
+      stateLifeMs: settings.connect.state_life_ms,
+      exchangeDeadlineMs: settings.connect.exchange_deadline_ms,
+      confirmLifeMs: settings.connect.confirm_life_ms
+    },
+    revoke: { visibilityMs: settings.revoke.visibility_ms, giveUpMs: settings.revoke.give_up_ms },
+    sweep: {
+      everyMs: settings.sweep.every_ms,
+      visibilityMs: settings.sweep.visibility_ms,
+      batch: settings.sweep.batch,
+      claim: settings.sweep.claim
+    },
     limits: {
       token: { perSecond: limits.token.per_second, burst: limits.token.burst },
       adminPerMinute: limits.admin_per_minute,

@@ -3,7 +3,7 @@ import type { DataCenter } from '../domain/data-center.ts'
 import type { Consumer } from '../domain/policy.ts'
 import type { Secret } from '../domain/secret.ts'
 import type { Address } from './network.ts'
-import type { LOG_LEVELS } from './schema.ts'
+import type { LOG_LEVELS } from './schema-operation.ts'
 
 /** A consumer with the SHA-256 hashes of its API keys, 64 lower-case hex digits each. */
 export interface ConfiguredConsumer extends Consumer {
@@ -45,6 +45,19 @@ export interface Config {
     readonly storeRetryMs: number
     readonly inFlight: number
     readonly inFlightReserved: number
+  }
+  readonly connect: {
+    readonly linkLifeMs: number
+    readonly stateLifeMs: number
+    readonly exchangeDeadlineMs: number
+    readonly confirmLifeMs: number
+  }
+  readonly revoke: { readonly visibilityMs: number; readonly giveUpMs: number }
+  readonly sweep: {
+    readonly everyMs: number
+    readonly visibilityMs: number
+    readonly batch: number
+    readonly claim: number
   }
   readonly limits: {
     readonly token: { readonly perSecond: number; readonly burst: number }

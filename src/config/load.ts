@@ -8,7 +8,8 @@ import type { Config, LogLevel } from './config.ts'
 import { decode } from './decode.ts'
 import type { Environment } from './environment.ts'
 import { ConfigError, createFaults, type Faults } from './faults.ts'
-import { LOG_LEVELS, type Settings, SettingsSchema } from './schema.ts'
+import { type Settings, SettingsSchema } from './schema.ts'
+import { LOG_LEVELS } from './schema-operation.ts'
 
 const FILE_MAX_BYTES = 1024 * 1024
 const ALIASES_MAX = 100

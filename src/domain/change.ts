@@ -1,8 +1,7 @@
+import type { ConnectChange } from './connect-link.ts'
 import { type Connection, decide, type Failure, type FailureCode } from './connection.ts'
-import type { ConnectionRef } from './ids.ts'
 import type { AuditEvent, GrantChange, Sealer, UpstreamReply } from './ports.ts'
-import { type BackoffSettings, backoffMs, timeLeftMs } from './schedule.ts'
-import type { Secret } from './secret.ts'
+import { type BackoffSettings, backoffMs } from './schedule.ts'
 
 /** A new state of a connection and what is written with it. */
 export interface Change {
@@ -10,82 +9,23 @@ export interface Change {
   readonly grants: readonly GrantChange[]
   readonly events: readonly AuditEvent[]
   readonly closeBudgetUntil?: number
+  /** Links and flows that change in the same write. */
+  readonly connect?: readonly ConnectChange[]
 }
 
 type Granted = Extract<UpstreamReply, { kind: 'granted' }>
 type NotGranted = Exclude<UpstreamReply, { kind: 'granted' }>
 
-interface Base {
+/** What every write carries: the time of the decision, the write's name and who caused it. */
+export interface Stamp {
   readonly now: number
-  /** When the request left; lives are counted from here. */
-  readonly sentAt: number
   readonly writeId: string
   readonly actor: string
 }
 
-/** A grant that was verified upstream and is to become the current one. */
-export interface NewGrant {
-  readonly ref: ConnectionRef
-  readonly app: string
-  readonly dataCenter: string
-  readonly clientId: string
-  readonly requestedScopes: readonly string[]
-  readonly refreshToken: Secret
-  readonly reply: Granted
-}
-
-/** The grant becomes the current one; a live grant before it goes on as superseded until it is revoked. */
-export function grantStored(current: Connection | undefined, grant: NewGrant, sealer: Sealer, base: Base): Change {
-  const { ref, dataCenter, reply } = grant
-  const grantNumber = (current?.details.grantNumber ?? 0) + 1
-  const generation = nextGeneration(current, base.now)
-  const expiresAt = base.sentAt + reply.lifeMs
-  const { failure: _failure, zohoUser: _user, zohoOrg: _org, ...kept } = current?.details ?? {}
-  const next: Connection = {
-    ref,
-    revision: (current?.revision ?? 0) + 1,
-    writeId: base.writeId,
-    epoch: Math.max((current?.epoch ?? 0) + 1, base.now),
-    generation,
-    status: 'active',
-    quarantined: current?.quarantined ?? false,
-    purge: false,
-    access: {
-      sealed: sealer.seal(reply.accessToken, {
-        purpose: 'access',
-        ref,
-        dataCenter,
-        grantNumber,
-        generation,
-        expiresAt
-      }),
-      expiresAt
-    },
-    sealedRefresh: sealer.seal(grant.refreshToken, { purpose: 'refresh', ref, dataCenter, grantNumber }),
-    details: {
-      ...kept,
-      app: grant.app,
-      dataCenter,
-      clientId: grant.clientId,
-      grantNumber,
-      // No `scope` in the answer means: as requested (`DESIGN.md` §6).
-      scopes: { requested: grant.requestedScopes, granted: reply.scopes ?? grant.requestedScopes },
-      times: {
-        ...(current?.details.times ?? { created: base.now }),
-        statusSince: current?.status === 'active' ? current.details.times.statusSince : base.now,
-        connected: base.now,
-        accessIssued: base.sentAt
-      }
-    }
-  }
-  const superseded = current ? supersededEntry(current, base.now) : undefined
-  return {
-    next,
-    grants: superseded ? [superseded] : [],
-    events: [
-      event('connection.imported', base, { app: grant.app, data_center: dataCenter, grant: grantNumber })
-    ].concat(superseded ? [event('grant.superseded', base, { grant: superseded.number })] : [])
-  }
+interface Base extends Stamp {
+  /** When the request left; lives are counted from here. */
+  readonly sentAt: number
 }
 
 /** A refresh brought a token: new generation, failure data gone. A reply without a refresh token keeps the stored bytes. */
@@ -121,7 +61,7 @@ export function refreshed(current: Connection, reply: Granted, sealer: Sealer, b
       times: { ...details.times, accessIssued: base.sentAt, ...(revived && { statusSince: base.now }) }
     }
   }
-  return { next, grants: [], events: revived ? [event('connection.recovered', base, {})] : [] }
+  return { next, grants: [], events: revived ? [auditEvent('connection.recovered', base, {})] : [] }
 }
 
 export interface FailureSettings extends BackoffSettings {
@@ -171,7 +111,7 @@ export function refreshFailed(
       }
     },
     grants: [],
-    events: dies ? [event('connection.reconnect_required', base, { reason: reply.code })] : [],
+    events: dies ? [auditEvent('connection.reconnect_required', base, { reason: reply.code })] : [],
     ...(throttledUntil !== undefined && { closeBudgetUntil: throttledUntil })
   }
 }
@@ -187,7 +127,7 @@ export function stillApplies(seen: Connection, current: Connection | undefined):
 }
 
 /** Never names two tokens, not after a purge, a restore or a failover. */
-function nextGeneration(current: Connection | undefined, now: number): number {
+export function nextGeneration(current: Connection | undefined, now: number): number {
   return Math.max((current?.generation ?? 0) + 1, Math.floor(now / 1000))
 }
 
@@ -204,26 +144,7 @@ function failureCode(reply: NotGranted): FailureCode {
   }
 }
 
-function supersededEntry(current: Connection, now: number): GrantChange | undefined {
-  if (!current.sealedRefresh || (current.status !== 'active' && current.status !== 'reconnect_required'))
-    return undefined
-  const { details } = current
-  return {
-    number: details.grantNumber,
-    entry: JSON.stringify({
-      kind: 'superseded',
-      reason: 'replaced',
-      due: now + timeLeftMs(current, now),
-      tries: 0,
-      app: details.app,
-      clientId: details.clientId,
-      dataCenter: details.dataCenter,
-      ...(details.zohoUser !== undefined && { zohoUser: details.zohoUser }),
-      refresh: Buffer.from(current.sealedRefresh).toString('base64')
-    })
-  }
-}
-
-function event(type: string, base: Base, data: AuditEvent['data']): AuditEvent {
-  return { type, at: base.now, actor: base.actor, data }
+/** A fact for the outbox. */
+export function auditEvent(type: string, stamp: Stamp, data: AuditEvent['data']): AuditEvent {
+  return { type, at: stamp.now, actor: stamp.actor, data }
 }

@@ -36,6 +36,8 @@ export interface Details {
   readonly clientId: string
   /** Numbers the grants of one connection from 1; 0 while there was none. */
   readonly grantNumber: number
+  /** The highest number ever given, to candidates too. */
+  readonly grantsNumbered?: number
   readonly scopes: { readonly requested: readonly string[]; readonly granted: readonly string[] }
   readonly zohoUser?: string
   readonly zohoOrg?: string

@@ -1,13 +1,16 @@
 import type { App } from './app.ts'
 import type { Broker } from './broker.ts'
-import { decide } from './connection.ts'
+import { type Connection, decide } from './connection.ts'
 import { BrokerError } from './errors.ts'
-import type { ConnectionRef } from './ids.ts'
 import type { ImportGrant } from './import-grant.ts'
-import { disconnected, forbidden, type Issue, notFound } from './issue.ts'
-import { type Action, type Consumer, judge, mayInTenant } from './policy.ts'
-import type { ConnectionStore } from './ports.ts'
+import { admit, disconnected, type Issue, notFound } from './issue.ts'
+import { judge, seekAllowed } from './policy.ts'
+import { requireAllowed } from './policy-gate.ts'
+import type { ConnectionStore, Page } from './ports.ts'
 import type { Refresh } from './refresh.ts'
+
+/** Store pages that one list call looks at: it may be short where a policy shows little of a tenant. */
+const PAGES_PER_LIST = 4
 
 export interface BrokerDeps {
   readonly store: ConnectionStore
@@ -26,18 +29,23 @@ export function createBroker({ store, issue, refresh, importGrant, apps }: Broke
     async read({ consumer, ref }) {
       const connection = await store.read(ref)
       if (!connection) throw notFound()
-      require(consumer, 'read', ref)
+      requireAllowed(consumer, 'read', ref)
       return connection
     },
 
-    async list({ consumer, tenant, after, limit }) {
-      if (!mayInTenant(consumer, 'read', tenant)) return { items: [] }
-      const page = await store.list(tenant, { limit, ...(after !== undefined && { after }) })
-      return { ...page, items: page.items.filter(({ ref }) => judge(consumer, 'read', ref) === 'allowed') }
+    async list({ consumer, tenant, after = '', limit }) {
+      const items: Connection[] = []
+      let from = seekAllowed(consumer, 'read', tenant, after)
+      for (let pages = 0; from !== undefined && pages < PAGES_PER_LIST && items.length < limit; pages++) {
+        const page: Page<Connection> = await store.list(tenant, { limit: limit - items.length, after: from })
+        items.push(...page.items.filter(({ ref }) => judge(consumer, 'read', ref) === 'allowed'))
+        from = page.next === undefined ? undefined : seekAllowed(consumer, 'read', tenant, page.next)
+      }
+      return from === undefined ? { items } : { items, next: from }
     },
 
     async importGrant({ consumer, ref, app: appName, dataCenter, refreshToken }) {
-      require(consumer, 'connect', ref)
+      requireAllowed(consumer, 'connect', ref)
       const app = apps.get(appName)
       if (!app) throw new BrokerError('ERR_APP_UNKNOWN', 'No such app is configured; GET /v1/apps lists them.')
       if (!app.dataCenters.includes(dataCenter)) {
@@ -52,7 +60,7 @@ export function createBroker({ store, issue, refresh, importGrant, apps }: Broke
     async forceRefresh({ consumer, ref }) {
       const connection = await store.read(ref)
       if (!connection) throw notFound()
-      require(consumer, 'refresh', ref)
+      requireAllowed(consumer, 'refresh', ref)
       const outcome = decide('forced_refresh', connection)
       if ('refuse' in outcome) {
         if (outcome.refuse === 'ERR_DISCONNECTED') throw disconnected()
@@ -66,6 +74,8 @@ export function createBroker({ store, issue, refresh, importGrant, apps }: Broke
       })
       if (!result.connection) throw notFound()
       if (result.connection.generation === connection.generation) {
+        // It ended meanwhile, or this very try was the second strike: that is the answer, not "repeat".
+        if (result.connection.status !== connection.status) admit({ ...result.connection, quarantined: false })
         throw (
           result.stopped ??
           new BrokerError('ERR_BUSY', 'The connection changed meanwhile; look at it, then repeat.', {
@@ -75,11 +85,5 @@ export function createBroker({ store, issue, refresh, importGrant, apps }: Broke
       }
       return result.connection
     }
-  }
-
-  function require(consumer: Consumer, action: Action, ref: ConnectionRef): void {
-    const verdict = judge(consumer, action, ref)
-    if (verdict === 'hidden') throw notFound()
-    if (verdict === 'forbidden') throw forbidden(action)
   }
 }

@@ -6,11 +6,13 @@ export type BrokerErrorCode =
   | 'ERR_CLIENT_CHANGED'
   | 'ERR_CONNECTION_NOT_FOUND'
   | 'ERR_DISCONNECTED'
+  | 'ERR_FLOW_EXPIRED'
   | 'ERR_FORBIDDEN'
   | 'ERR_GRANT_BEING_REVOKED'
   | 'ERR_GRANT_REFUSED'
   | 'ERR_INTERNAL'
   | 'ERR_INVALID_REQUEST'
+  | 'ERR_LINK_NOT_FOUND'
   | 'ERR_NOT_CONNECTED'
   | 'ERR_NOT_DURABLE'
   | 'ERR_QUARANTINED'
@@ -25,6 +27,7 @@ export type BrokerErrorCode =
   | 'ERR_UNAUTHENTICATED'
   | 'ERR_UPSTREAM_UNAVAILABLE'
   | 'ERR_WRONG_DATA_CENTER'
+  | 'ERR_WRONG_USER'
 
 /** The one error class of the broker. `message` is public: it says what happened and what to do next, and never holds a secret. */
 export class BrokerError extends Error {

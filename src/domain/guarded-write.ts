@@ -1,14 +1,16 @@
 import type { Change } from './change.ts'
 import type { Connection } from './connection.ts'
 import { isBrokerError } from './errors.ts'
+import type { ConnectionRef } from './ids.ts'
 import type { Charge, Clock, CommitInput, ConnectionStore, Emit, WakeUp } from './ports.ts'
 import { dueAt } from './schedule.ts'
 import type { Shield } from './shield.ts'
 
 export interface SaveInput<Base extends Connection | undefined> {
+  readonly ref: ConnectionRef
   readonly seen: Base
-  /** The pure transition; applied again to a newer record while `applies` says so. */
-  readonly apply: (base: Base) => Change
+  /** The pure transition, with what else it has to look at; applied again to a newer record while `applies` says so. */
+  readonly apply: (base: Base) => Change | Promise<Change>
   readonly applies: (seen: Connection, current: Connection | undefined) => current is Connection
   readonly what: 'refresh' | 'import'
   readonly owner: string
@@ -45,13 +47,13 @@ export function createGuardedWrite(deps: GuardedWriteDeps): GuardedWrite {
 
   return {
     async save(input) {
-      const plan: Plan = { seen: input.seen, change: input.apply(input.seen) }
+      const plan: Plan = { seen: input.seen, change: undefined }
       try {
         return await attempt(input, plan)
       } catch (error) {
         if (!isBrokerError(error, 'ERR_STORE_UNAVAILABLE') || !input.serveUnsaved) throw error
         const behind = shield.run(() => insist(input, plan))
-        if (input.durable) return behind
+        if (input.durable || !plan.change) return behind
         behind.catch(() => {})
         return { connection: plan.change.next, ours: true }
       }
@@ -60,24 +62,34 @@ export function createGuardedWrite(deps: GuardedWriteDeps): GuardedWrite {
 
   async function attempt<Base extends Connection | undefined>(input: SaveInput<Base>, plan: Plan): Promise<Saved> {
     for (;;) {
+      plan.change ??= await input.apply(plan.seen as Base)
       const { seen, change } = plan
       const committed = await deps.store.commit(commitInput(input, seen, change, clock.now()))
       if (committed.kind === 'written') {
-        wakeUp.publish(change.next.ref)
+        wakeUp.publish(input.ref)
         return { connection: change.next, ours: true }
       }
-      if (!input.seen || !input.applies(input.seen, committed.current)) {
-        emit({ type: 'write.refused', ref: change.next.ref, what: input.what })
+      if (committed.connectChanged || !input.seen || !input.applies(input.seen, committed.current)) {
+        emit({ type: 'write.refused', ref: input.ref, what: input.what })
+        await freeLease(input.ref, input.owner, input.giveBack)
         return { connection: committed.current, ours: false }
       }
       plan.seen = committed.current
-      plan.change = input.apply(committed.current as Base)
+      plan.change = undefined
     }
+  }
+
+  /** A write that is not made does not end its lease. */
+  async function freeLease(ref: ConnectionRef, owner: string, giveBack: Charge | undefined): Promise<void> {
+    await deps.store.release(ref, owner, giveBack).then(
+      () => wakeUp.publish(ref),
+      () => {}
+    )
   }
 
   /** The same plan with the same write id: if an earlier try was written after all, the store says so. */
   async function insist<Base extends Connection | undefined>(input: SaveInput<Base>, plan: Plan): Promise<Saved> {
-    const { ref } = plan.change.next
+    const { ref } = input
     const until = clock.now() + settings.storeRetryMs
     for (let tries = 1; ; tries++) {
       await new Promise((resolve) => setTimeout(resolve, settings.storeRetryPauseMs))
@@ -93,10 +105,10 @@ export function createGuardedWrite(deps: GuardedWriteDeps): GuardedWrite {
   }
 }
 
-/** What is to be written over what; replaced when the record changed and the transition still applies. */
+/** What is to be written over what; decided anew when the record changed and the transition still applies. */
 interface Plan {
   seen: Connection | undefined
-  change: Change
+  change: Change | undefined
 }
 
 function commitInput<Base extends Connection | undefined>(
@@ -113,12 +125,8 @@ function commitInput<Base extends Connection | undefined>(
     ...(change.closeBudgetUntil !== undefined && { closeBudgetUntil: change.closeBudgetUntil }),
     grants: change.grants,
     events: change.events,
-    dueAt: earliest(dueAt(change.next, now), change.grants),
+    ...(change.connect && { connect: change.connect }),
+    dueAt: dueAt(change.next, now),
     durable: input.durable ?? false
   }
-}
-
-function earliest(due: number | undefined, grants: Change['grants']): number | undefined {
-  const dues = grants.flatMap(({ entry }) => (entry === undefined ? [] : [Number(JSON.parse(entry).due)]))
-  return due === undefined && dues.length === 0 ? undefined : Math.min(...dues, due ?? Number.POSITIVE_INFINITY)
 }

@@ -1,12 +1,13 @@
 import type { App } from './app.ts'
-import { type Change, grantStored, refreshed, stillApplies } from './change.ts'
+import { type Change, refreshed, stillApplies } from './change.ts'
 import type { Connection } from './connection.ts'
 import { byDeadline } from './deadline.ts'
 import { BrokerError } from './errors.ts'
+import { grantStored, type VerifiedGrant } from './grant-change.ts'
 import type { GuardedWrite } from './guarded-write.ts'
 import type { ConnectionRef } from './ids.ts'
 import type { LeaseLoop } from './lease-loop.ts'
-import type { Clock, ConnectionStore, GrantChange, Ids, Sealer, Upstream, UpstreamReply } from './ports.ts'
+import type { Clock, ConnectionStore, Ids, Sealer, Upstream, UpstreamReply, WaitingGrant } from './ports.ts'
 import type { Secret } from './secret.ts'
 import type { Shield } from './shield.ts'
 
@@ -61,7 +62,6 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
     const held = await deps.leaseLoop(ref, {
       seen,
       share: 'admin',
-      ignoreClosed: false,
       stop: (current) => {
         if (current && current.details.app !== input.app.name) throw appMismatch(current)
         return current && isNoOp(current, input) ? {} : undefined
@@ -72,7 +72,7 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
         throw held.why ?? new BrokerError('ERR_INTERNAL', 'The import ended without a state.')
       return { connection: held.current, created: false }
     }
-    return held.holding(async ({ owner, charge }) => {
+    return held.holding(async ({ owner, spent }) => {
       const sentAt = clock.now()
       const reply = await deps.upstream.refresh({
         app: input.app.name,
@@ -80,15 +80,14 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
         refreshToken: input.refreshToken
       })
       if (reply.kind !== 'granted' || lacks(reply, input.app).length > 0) {
-        // Nothing was minted for a token that Zoho refused: who mistyped it may try again at once.
-        const free = reply.kind === 'failed' ? !reply.sent : reply.kind === 'refused' && reply.fault !== 'throttled'
-        await store.release(ref, owner, free ? charge : undefined)
+        if (!isFree(reply)) spent()
         throw refused(reply, input, deps.settings)
       }
-      const freed = await sameGrantsWaiting(held.current, input)
+      spent()
       const saved = await deps.write.save({
+        ref,
         seen: held.current,
-        apply: (base) => changeFor(base, input, reply, sentAt, freed),
+        apply: (base) => changeFor(base, input, reply, sentAt),
         applies: (before, current): current is Connection => stillApplies(before, current),
         what: 'import',
         owner,
@@ -104,31 +103,32 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
     })
   }
 
-  function changeFor(
+  async function changeFor(
     base: Connection | undefined,
     input: ImportInput,
     reply: Extract<UpstreamReply, { kind: 'granted' }>,
-    sentAt: number,
-    freed: readonly GrantChange[]
-  ): Change {
+    sentAt: number
+  ): Promise<Change> {
+    const { ref, app, dataCenter } = input
+    const waiting = base ? await store.waitingGrants(ref) : []
+    const freed = sameGrants(waiting, input)
     const stamp = { now: clock.now(), sentAt, writeId: ids.writeId(), actor: input.actor }
-    if (base && isCurrentToken(base, input)) return refreshed(base, reply, sealer, stamp)
-    const change = grantStored(
-      base,
-      {
-        ref: input.ref,
-        app: input.app.name,
-        dataCenter: input.dataCenter,
-        clientId: input.app.clientId,
-        requestedScopes: input.app.scopes,
-        // Zoho does not rotate; should it ever, the token it just gave is the one that lives on.
-        refreshToken: reply.refreshToken ?? input.refreshToken,
-        reply
-      },
-      sealer,
-      stamp
-    )
-    return { ...change, grants: [...freed, ...change.grants] }
+    if (base && isCurrentToken(base, input)) {
+      const grants = freed.map((number) => ({ number, entry: undefined }))
+      return { ...refreshed(base, reply, sealer, stamp), grants }
+    }
+    const grant: VerifiedGrant = {
+      ref,
+      app: app.name,
+      dataCenter,
+      clientId: app.clientId,
+      // No `scope` in the answer means: as requested (`DESIGN.md` §6).
+      scopes: { requested: app.scopes, granted: reply.scopes ?? app.scopes },
+      // Zoho does not rotate; should it ever, the token it just gave is the one that lives on.
+      refreshToken: reply.refreshToken ?? input.refreshToken,
+      access: { token: reply.accessToken, issuedAt: sentAt, expiresAt: sentAt + reply.lifeMs }
+    }
+    return grantStored(base, grant, { how: 'imported', waiting, freed }, sealer, stamp)
   }
 
   function isNoOp(current: Connection, input: ImportInput): boolean {
@@ -143,14 +143,12 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
   }
 
   /** A grant that waits for its revoke and holds this very token must not be revoked any more. */
-  async function sameGrantsWaiting(current: Connection | undefined, input: ImportInput): Promise<GrantChange[]> {
-    if (!current) return []
-    const waiting = await store.waitingGrants(input.ref)
-    return waiting
-      .filter((grant) =>
-        open(grant.sealedRefresh, input.ref, grant.dataCenter, grant.number).equals(input.refreshToken)
-      )
-      .map((grant) => ({ number: grant.number, entry: undefined }))
+  function sameGrants(waiting: readonly WaitingGrant[], input: ImportInput): number[] {
+    const same = waiting.filter(({ sealedRefresh, dataCenter, number }) =>
+      open(sealedRefresh, input.ref, dataCenter, number).equals(input.refreshToken)
+    )
+    if (same.some(({ revoking }) => revoking)) throw beingRevoked()
+    return same.map(({ number }) => number)
   }
 
   function open(sealed: Uint8Array, ref: ConnectionRef, dataCenter: string, grantNumber: number): Secret {
@@ -158,9 +156,18 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
   }
 }
 
+/** Nothing was minted for a token that Zoho refused: who mistyped it may try again at once. */
+function isFree(reply: UpstreamReply): boolean {
+  return reply.kind === 'failed' ? !reply.sent : reply.kind === 'refused' && reply.fault !== 'throttled'
+}
+
 function lacks(reply: Extract<UpstreamReply, { kind: 'granted' }>, app: App): string[] {
   const granted = new Set(reply.scopes ?? app.scopes)
   return app.scopes.filter((scope) => !granted.has(scope))
+}
+
+function beingRevoked(): BrokerError {
+  return new BrokerError('ERR_GRANT_BEING_REVOKED', 'This very grant is being revoked at Zoho; get a new one.')
 }
 
 function appMismatch(current: Connection): BrokerError {

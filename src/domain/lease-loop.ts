@@ -19,7 +19,6 @@ export interface LeaseSettings {
 export interface LeaseWish {
   readonly seen: Connection | undefined
   readonly share: Share
-  readonly ignoreClosed: boolean
   /** Looks at each new state: a reason to stop before anything is taken, or undefined to go on. */
   readonly stop: (current: Connection | undefined) => { why?: BrokerError } | undefined
 }
@@ -27,6 +26,8 @@ export interface LeaseWish {
 export interface Held {
   readonly owner: string
   readonly charge: Charge
+  /** Says that the request left: from then on a throw does not give the charge back. */
+  readonly spent: () => void
 }
 
 export type LeaseOutcome =
@@ -34,7 +35,7 @@ export type LeaseOutcome =
   | {
       readonly kind: 'held'
       readonly current: Connection | undefined
-      /** Runs the work under the lease and keeps prolonging it; on a throw the lease and the charge are given back. */
+      /** Runs the work under the lease and keeps prolonging it; on a throw the lease is given back, and the charge unless it is spent. */
       holding<T>(work: (held: Held) => Promise<T>): Promise<T>
     }
 
@@ -53,6 +54,25 @@ export interface LeaseDeps {
 export function createLeaseLoop(deps: LeaseDeps): LeaseLoop {
   const { store, wakeUp, clock, ids, emit, settings } = deps
 
+  async function begin(ref: ConnectionRef, owner: string, wish: LeaseWish, seen: Connection | undefined) {
+    try {
+      return await store.begin({
+        ref,
+        seen,
+        owner,
+        ttlMs: settings.leaseTtlMs,
+        share: wish.share,
+        limit: settings.shares[wish.share],
+        windowMs: settings.budgetWindowMs,
+        now: clock.now()
+      })
+    } catch (error) {
+      // Perhaps only the answer was lost: a lease of nobody would stop everybody for its whole life.
+      store.release(ref, owner).catch(() => {})
+      throw error
+    }
+  }
+
   return async (ref, wish) => {
     const owner = ids.owner()
     const started = clock.now()
@@ -61,23 +81,13 @@ export function createLeaseLoop(deps: LeaseDeps): LeaseLoop {
     for (;;) {
       const stop = wish.stop(current)
       if (stop) return stopped(current, stop.why)
-      const begun = await store.begin({
-        ref,
-        seen: current,
-        owner,
-        ttlMs: settings.leaseTtlMs,
-        share: wish.share,
-        limit: settings.shares[wish.share],
-        windowMs: settings.budgetWindowMs,
-        now: clock.now(),
-        ignoreClosed: wish.ignoreClosed
-      })
+      const begun = await begin(ref, owner, wish, current)
       const leftMs = started + settings.callerDeadlineMs - clock.now()
       switch (begun.kind) {
         case 'go': {
           if (waited) emit({ type: 'lease.waited', ref, ms: clock.now() - started })
-          const charge = begun.charge
-          return { kind: 'held', current, holding: (work) => holding(deps, ref, { owner, charge }, work) }
+          const { charge } = begun
+          return { kind: 'held', current, holding: (work) => holding(deps, ref, owner, charge, work) }
         }
         case 'over':
           emit({ type: 'budget.refused', ref, share: wish.share })
@@ -99,15 +109,20 @@ export function createLeaseLoop(deps: LeaseDeps): LeaseLoop {
 async function holding<T>(
   deps: LeaseDeps,
   ref: ConnectionRef,
-  held: Held,
+  owner: string,
+  charge: Charge,
   work: (held: Held) => Promise<T>
 ): Promise<T> {
-  const { store, settings, emit } = deps
+  const { store, wakeUp, settings, emit } = deps
+  let giveBack: Charge | undefined = charge
+  const spent = () => {
+    giveBack = undefined
+  }
   const started = performance.now()
   const renewal = setInterval(() => {
     if (performance.now() - started > settings.leaseMaxMs) return clearInterval(renewal)
     // Nothing is aborted on a lost lease: the guarded write decides.
-    store.renew(ref, held.owner, settings.leaseTtlMs).then(
+    store.renew(ref, owner, settings.leaseTtlMs).then(
       (kept) => {
         if (!kept) emit({ type: 'lease.lost', ref })
       },
@@ -115,9 +130,12 @@ async function holding<T>(
     )
   }, settings.leaseTtlMs / 3)
   try {
-    return await work(held)
+    return await work({ owner, charge, spent })
   } catch (error) {
-    await store.release(ref, held.owner, held.charge).catch(() => {})
+    await store.release(ref, owner, giveBack).then(
+      () => wakeUp.publish(ref),
+      () => {}
+    )
     throw error
   } finally {
     clearInterval(renewal)

@@ -28,16 +28,29 @@ export function judge(consumer: Consumer, action: Action, ref: ConnectionRef): V
   return covering.length > 0 ? 'forbidden' : 'hidden'
 }
 
-/** Whether some rule gives `action` on at least one connection of the tenant. */
-export function mayInTenant(consumer: Consumer, action: Action, tenant: string): boolean {
-  return consumer.allow.some((rule) => rule.actions.includes(action) && rule.tenants.some((p) => matches(p, tenant)))
-}
-
 /** Whether some rule gives `action` on every tenant and connection: what app-wide routes ask for. */
 export function mayEverywhere(consumer: Consumer, action: Action): boolean {
   return consumer.allow.some(
     (rule) => rule.actions.includes(action) && rule.tenants.includes('*') && rule.connections.includes('*')
   )
+}
+
+/**
+ * The position in order of id from which (exclusive) to look for the next connection of `tenant` that the consumer may
+ * `action`; undefined when there can be none. Made from `after` and the policy alone, so it tells no hidden id.
+ */
+export function seekAllowed(consumer: Consumer, action: Action, tenant: string, after: string): string | undefined {
+  const patterns = consumer.allow
+    .filter((rule) => rule.actions.includes(action) && rule.tenants.some((pattern) => matches(pattern, tenant)))
+    .flatMap((rule) => rule.connections)
+  if (patterns.some((pattern) => pattern.endsWith('*') && matches(pattern, after))) return after
+  const ahead = patterns.map((pattern) => pattern.replace(/\*$/, '')).filter((start) => start > after)
+  return ahead.length > 0 ? justBefore(ahead.reduce((a, b) => (a < b ? a : b))) : undefined
+}
+
+/** A text behind every id that sorts before `start`. `~` is the last character of an id, and an id has at most 128. */
+function justBefore(start: string): string {
+  return start.slice(0, -1) + String.fromCharCode(start.charCodeAt(start.length - 1) - 1) + '~'.repeat(128)
 }
 
 function covers(rule: Rule, ref: ConnectionRef): boolean {

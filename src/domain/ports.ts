@@ -1,3 +1,4 @@
+import type { ConnectChange } from './connect-link.ts'
 import type { Connection } from './connection.ts'
 import type { ConnectionRef } from './ids.ts'
 import type { Secret } from './secret.ts'
@@ -49,8 +50,6 @@ export interface BeginInput {
   readonly limit: number
   readonly windowMs: number
   readonly now: number
-  /** Pass a closed budget (an admin's forced refresh never does). */
-  readonly ignoreClosed?: boolean
 }
 
 /** Names one charge to the budget, so that it can be given back. */
@@ -62,19 +61,38 @@ export type Begun =
   | { readonly kind: 'held'; readonly forMs: number }
   | { readonly kind: 'over'; readonly until: number }
 
-/** A change of the hash of grants that are not current (`ztb:g`). */
+/** A change of the grants that are not current (`ztb:g`); undefined removes one. */
 export interface GrantChange {
   readonly number: number
-  /** JSON of the grant with its sealed tokens in base64; undefined removes it. */
-  readonly entry: string | undefined
+  readonly entry: WaitingGrant | undefined
 }
 
 /** A grant that is not current and waits to be accepted or revoked. */
 export interface WaitingGrant {
   readonly number: number
   readonly kind: 'candidate' | 'superseded'
+  readonly reason: string
+  readonly app: string
+  readonly clientId: string
   readonly dataCenter: string
+  readonly zohoUser?: string
   readonly sealedRefresh: Uint8Array
+  /** When it wants work: a superseded one its revoke, a candidate its end. */
+  readonly due: number
+  /** Revokes tried so far, and when the first one failed. */
+  readonly tries: number
+  readonly since?: number
+  /** A revoke has begun: the token must not become current any more. */
+  readonly revoking?: boolean
+  /** Of a candidate: what it becomes current with. */
+  readonly candidate?: {
+    readonly flowId: string
+    readonly scopes: { readonly requested: readonly string[]; readonly granted: readonly string[] }
+    /** Sealed under generation 0. */
+    readonly sealedAccess: Uint8Array
+    readonly accessIssued: number
+    readonly accessExpiresAt: number
+  }
 }
 
 /** One fact for the record: `noun.past-participle`. Never holds a secret. */
@@ -91,11 +109,13 @@ export interface CommitInput {
   /** Deletes the lease in the same write if it is this owner's. */
   readonly owner?: string
   readonly giveBack?: Charge
-  /** Nobody but an admin may refresh before this time (ms). */
+  /** Nobody may refresh before this time (ms). */
   readonly closeBudgetUntil?: number
   readonly grants?: readonly GrantChange[]
+  /** Links and flows that change in the same write; if one of them is not as seen, the commit is `lost`. */
+  readonly connect?: readonly ConnectChange[]
   readonly events?: readonly AuditEvent[]
-  /** The earliest time at which this connection needs work; undefined: never. */
+  /** The earliest time at which the record itself needs work; undefined: never. The store adds what waits in grants and flows. */
   readonly dueAt: number | undefined
   /** A grant-changing write: wait for the configured replicas, else `ERR_NOT_DURABLE`. */
   readonly durable?: boolean
@@ -103,7 +123,8 @@ export interface CommitInput {
 
 export type Committed =
   | { readonly kind: 'written' }
-  | { readonly kind: 'lost'; readonly current: Connection | undefined }
+  /** `connectChanged`: the record is still the one seen, but a link or flow is not. */
+  | { readonly kind: 'lost'; readonly current: Connection | undefined; readonly connectChanged?: true }
 
 export interface Page<T> {
   readonly items: readonly T[]
@@ -176,6 +197,8 @@ export interface Upstream {
     readonly app: string
     readonly dataCenter: string
     readonly refreshToken: Secret
+    /** Leaves the places kept for callers who wait to them. */
+    readonly background?: boolean
   }): Promise<UpstreamReply>
 }
 
@@ -196,6 +219,13 @@ export type BrokerEvent =
   | { readonly type: 'store.retried'; readonly ref: ConnectionRef; readonly attempt: number }
   | { readonly type: 'store.gave_up'; readonly ref: ConnectionRef }
   | { readonly type: 'sealed.unreadable'; readonly ref: ConnectionRef; readonly purpose: string }
+  | {
+      readonly type: 'grant.orphaned'
+      readonly ref: ConnectionRef
+      readonly outcome: string
+      readonly fingerprint: string
+    }
+  | { readonly type: 'revoke.ended'; readonly ref: ConnectionRef; readonly outcome: string }
 
 /** One hand-out or refusal, for the audit line. */
 export interface HandOut {

@@ -2,7 +2,7 @@ import type { App } from './app.ts'
 import { type Change, type FailureSettings, refreshed, refreshFailed, stillApplies } from './change.ts'
 import { type Connection, decide } from './connection.ts'
 import { byDeadline } from './deadline.ts'
-import { BrokerError } from './errors.ts'
+import { BrokerError, isBrokerError } from './errors.ts'
 import type { GuardedWrite } from './guarded-write.ts'
 import { refKey } from './ids.ts'
 import type { LeaseLoop } from './lease-loop.ts'
@@ -21,8 +21,10 @@ export interface RefreshWish {
   readonly share: Share
   /** Whether this state satisfies the wish, so that nothing need be done. */
   readonly satisfied: (connection: Connection) => boolean
-  /** An admin's: passes back-off and a closed budget, and tries a connection that needs a reconnect. */
+  /** An admin's: passes back-off, never the budget, and tries a connection that needs a reconnect. */
   readonly forced?: boolean
+  /** Leaves the places that are kept for callers who wait. */
+  readonly background?: boolean
   readonly actor: string
 }
 
@@ -75,14 +77,16 @@ async function refreshOnce(deps: RefreshDeps, seen: Connection, wish: RefreshWis
   const held = await deps.leaseLoop(seen.ref, {
     seen,
     share: wish.share,
-    ignoreClosed: wish.forced === true,
     stop: (current) => stopBefore(deps, current, wish)
   })
   if (held.kind === 'stopped') return { connection: held.current, ...(held.why && { stopped: held.why }) }
-  return held.holding(async ({ owner, charge }) => {
+  const run = held.holding(async ({ owner, charge, spent }): Promise<RefreshResult> => {
     const current = held.current as Connection
     const started = deps.clock.now()
-    const reply = await callUpstream(deps, current)
+    const reply = await callUpstream(deps, current, wish)
+    // Our own limit is no failure of Zoho's: nothing is recorded, lease and charge go back.
+    if (reply.kind === 'failed' && reply.code === 'busy') throw busy('Too many refreshes are under way here', 1000)
+    if (reply.kind !== 'failed' || reply.sent) spent()
     deps.emit({
       type: 'refresh.ended',
       ref: current.ref,
@@ -92,6 +96,7 @@ async function refreshOnce(deps: RefreshDeps, seen: Connection, wish: RefreshWis
       ms: deps.clock.now() - started
     })
     const saved = await deps.write.save({
+      ref: current.ref,
       seen: current,
       apply: (base) => changeFor(deps, base, reply, started, wish.actor),
       applies: stillApplies,
@@ -102,6 +107,10 @@ async function refreshOnce(deps: RefreshDeps, seen: Connection, wish: RefreshWis
     })
     const stopped = reply.kind === 'granted' ? undefined : failureError(saved.connection, reply, deps.clock.now())
     return { connection: saved.connection, ...(stopped && { stopped }) }
+  })
+  return run.catch((error) => {
+    if (isBrokerError(error, 'ERR_BUSY')) return { connection: held.current, stopped: error }
+    throw error
   })
 }
 
@@ -137,9 +146,18 @@ function stopBefore(
   return undefined
 }
 
-async function callUpstream(deps: RefreshDeps, current: Connection): Promise<UpstreamReply> {
+async function callUpstream(
+  deps: RefreshDeps,
+  current: Connection,
+  { background = false }: RefreshWish
+): Promise<UpstreamReply> {
   const { app, dataCenter, grantNumber } = current.details
-  return deps.upstream.refresh({ app, dataCenter, refreshToken: openRefreshToken(deps, current, grantNumber) })
+  return deps.upstream.refresh({
+    app,
+    dataCenter,
+    refreshToken: openRefreshToken(deps, current, grantNumber),
+    background
+  })
 }
 
 function openRefreshToken(

@@ -57,9 +57,10 @@ export function dueAt(connection: Connection, now: number): number | undefined {
     case 'pending':
       return times.statusSince + PENDING_MS
     case 'disconnecting':
-      return now
+      // What it waits for are its grants, which have due times of their own.
+      return undefined
     case 'disconnected':
-      return times.statusSince + TOMBSTONE_MS
+      return connection.purge ? now : times.statusSince + TOMBSTONE_MS
     case 'reconnect_required':
       return undefined
   }
@@ -70,10 +71,10 @@ export interface BackoffSettings {
   readonly backoffMaxMs: number
 }
 
-/** How long to wait after the nth failure in a row (from 1): four times longer each time, capped, ± 20 % by `random` in [0, 1). */
+/** How long to wait after the nth failure in a row (from 1): four times longer each time, ± 20 % by `random` in [0, 1), capped. */
 export function backoffMs(count: number, settings: BackoffSettings, random: number): number {
-  const plain = Math.min(settings.backoffMaxMs, settings.backoffFirstMs * 4 ** Math.min(count - 1, 20))
-  return Math.round(plain * (0.8 + 0.4 * random))
+  const plain = settings.backoffFirstMs * 4 ** Math.min(count - 1, 20)
+  return Math.round(Math.min(settings.backoffMaxMs, plain * (0.8 + 0.4 * random)))
 }
 
 /** How long a caller should wait before the next upstream call, in ms; 0 when one may be made now. */

@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type FastifyInstance, fastify } from 'fastify'
 import { answerClientError } from './client-error.ts'
 import { CONSTANT_HEADERS } from './headers.ts'
-import { createErrorHandler, type OnServerError } from './problem.ts'
-import { answerUnknownRoutes } from './unknown-route.ts'
+import { createErrorHandler, type OnServerError, type Refuse, sendProblem } from './problem.ts'
 
 /** What every listener needs. */
 export interface BaseDeps {
@@ -14,16 +13,25 @@ export interface BaseDeps {
   readonly requestTimeoutMs?: number
 }
 
+/** How a listener speaks. */
+export interface Voice {
+  /** On every answer that has reached a route or missed all of them. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly refuse: Refuse
+}
+
+/** To programs: problems in JSON. */
+const PROBLEMS: Voice = { headers: CONSTANT_HEADERS, refuse: sendProblem }
+
 const REQUEST_TIMEOUT_MS = 10_000
 const BODY_LIMIT_BYTES = 16 * 1024
 
 /** Longer than load balancers keep an idle connection (usually 60 s), so that they never send into one just closed. */
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 
-/** A server with our limits, headers and problems, and no route yet. It logs nothing: URLs and bodies hold secrets. */
-export function createServer(deps: BaseDeps): FastifyInstance {
+/** A server with our limits, headers and refusals, and no route yet. It logs nothing: URLs and bodies hold secrets. */
+export function createServer(deps: BaseDeps, voice: Voice = PROBLEMS): FastifyInstance {
   const requestTimeout = deps.requestTimeoutMs ?? REQUEST_TIMEOUT_MS
-  const onError = createErrorHandler(deps.onServerError)
   const app = fastify({
     logger: false,
     genReqId: () => randomUUID(),
@@ -45,14 +53,14 @@ export function createServer(deps: BaseDeps): FastifyInstance {
     ajv: {
       customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, keywords: ['x-integer'] }
     },
-    frameworkErrors: onError,
+    // No hook has run by then, so no page has its headers yet: a problem brings its own.
+    frameworkErrors: createErrorHandler(deps.onServerError, sendProblem),
     clientErrorHandler: answerClientError
   })
   app.addHook('onRequest', (_request, reply, done) => {
-    reply.headers(CONSTANT_HEADERS)
+    reply.headers(voice.headers)
     done()
   })
-  app.setErrorHandler(onError)
-  answerUnknownRoutes(app)
+  app.setErrorHandler(createErrorHandler(deps.onServerError, voice.refuse))
   return app
 }

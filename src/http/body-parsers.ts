@@ -3,9 +3,27 @@ import { BrokerError } from '../domain/errors.ts'
 
 /** In `scope` a body is JSON or refused. The parser's own message quotes the body, which may hold a secret: ours does not. */
 export function acceptJsonOnly(scope: FastifyInstance): void {
+  acceptJson(scope, false)
+}
+
+/** As `acceptJsonOnly`, for bodies without a required member: none at all counts as `{}`. */
+export function acceptJsonOrNothing(scope: FastifyInstance): void {
+  acceptJson(scope, true)
+  scope.addHook('preValidation', (request, _reply, done) => {
+    // Without a content type nothing was parsed.
+    if (request.body === undefined) request.body = {}
+    done()
+  })
+}
+
+function acceptJson(scope: FastifyInstance, orNothing: boolean): void {
   const parse = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (orNothing && text.trim() === '') {
+      done(null, {})
+      return
+    }
     parse(request, text, (error, value) => {
       if (error) done(new BrokerError('ERR_INVALID_REQUEST', 'The body is not a valid JSON object.'))
       else done(null, value)

@@ -38,6 +38,7 @@ export function finishDocument(document: Json): Json {
       if (!operation) continue
       addProblems(operation, method)
       showIntegers(operation)
+      showOptionalBody(operation)
     }
   }
   const hoisted = hoistTitled(paths, schemas)
@@ -76,6 +77,13 @@ function showIntegers(operation: Json): void {
     const { description: _, ...bounds } = means
     parameter.schema = { type: 'integer', ...bounds }
   }
+}
+
+// A body that needs no member need not be sent.
+function showOptionalBody(operation: Json): void {
+  const body = operation.requestBody as { required?: boolean; content: Record<string, { schema: Json }> } | undefined
+  if (!body) return
+  body.required = Object.values(body.content).some(({ schema }) => Array.isArray(schema.required))
 }
 
 // A schema with a title is a shape of its own: it goes to the components once, a reference stands wherever it was.

@@ -20,7 +20,8 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
       servers: [{ url: '/', description: 'The api listener.' }],
       tags: [
         { name: 'tokens', description: 'For services: get an access token, report one that Zoho refused.' },
-        { name: 'connections', description: 'For admins: import, look at and refresh connections.' },
+        { name: 'connections', description: 'For admins: import, look at, refresh, stop and end connections.' },
+        { name: 'connecting', description: 'For admins: links for people to connect, and what became of them.' },
         { name: 'catalogue', description: 'What is configured.' },
         { name: 'description', description: 'This document.' }
       ],

@@ -11,11 +11,13 @@ export const STATUS: Readonly<Record<BrokerErrorCode, number>> = {
   ERR_CLIENT_CHANGED: 503,
   ERR_CONNECTION_NOT_FOUND: 404,
   ERR_DISCONNECTED: 410,
+  ERR_FLOW_EXPIRED: 410,
   ERR_FORBIDDEN: 403,
   ERR_GRANT_BEING_REVOKED: 409,
   ERR_GRANT_REFUSED: 422,
   ERR_INTERNAL: 500,
   ERR_INVALID_REQUEST: 400,
+  ERR_LINK_NOT_FOUND: 404,
   ERR_NOT_CONNECTED: 409,
   ERR_NOT_DURABLE: 503,
   ERR_QUARANTINED: 423,
@@ -29,7 +31,8 @@ export const STATUS: Readonly<Record<BrokerErrorCode, number>> = {
   ERR_STORE_UNAVAILABLE: 503,
   ERR_UNAUTHENTICATED: 401,
   ERR_UPSTREAM_UNAVAILABLE: 503,
-  ERR_WRONG_DATA_CENTER: 422
+  ERR_WRONG_DATA_CENTER: 422,
+  ERR_WRONG_USER: 409
 }
 
 /** RFC 9457 with our stable `code` and the id of the request. */
@@ -76,23 +79,26 @@ export function retryAfterSeconds(ms: number): number {
   return Math.max(1, Math.ceil(ms / 1000))
 }
 
+/** Sends a refusal in the words of a listener; `status` where it is not the code's own. */
+export type Refuse = (reply: FastifyReply, error: BrokerError, status?: number) => unknown
+
 /** Reports a fault of ours: the cause goes to the log, the caller gets the request id alone. */
 export type OnServerError = (error: unknown, requestId: string) => void
 
-/** Turns whatever a route throws into a problem. */
-export function createErrorHandler(onServerError: OnServerError) {
+/** Turns whatever a route throws into a refusal. */
+export function createErrorHandler(onServerError: OnServerError, refuse: Refuse) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     if (error instanceof BrokerError) {
       if (STATUS[error.code] === 500) onServerError(error, request.id)
-      sendProblem(reply, error)
+      refuse(reply, error)
       return
     }
     const refusal = invalidRequest(error, request)
     if (refusal) {
-      sendProblem(reply, refusal.error, refusal.status)
+      refuse(reply, refusal.error, refusal.status)
       return
     }
     onServerError(error, request.id)
-    sendProblem(reply, new BrokerError('ERR_INTERNAL', 'The broker failed. Give its operator the request_id.'))
+    refuse(reply, new BrokerError('ERR_INTERNAL', 'The broker failed. Give its operator the request_id.'))
   }
 }

@@ -11,6 +11,17 @@ export async function renderOpenapi(): Promise<string> {
   const app = createServer({ onServerError: () => {}, trustProxy: [] })
   await addApi(app, {
     broker: { issue: never, rejected: never, read: never, list: never, importGrant: never, forceRefresh: never },
+    grantAdmin: {
+      createLink: never,
+      links: never,
+      revokeLink: never,
+      flow: never,
+      confirm: never,
+      quarantine: never,
+      liftQuarantine: never,
+      disconnect: never
+    },
+    publicUrl: 'https://connect.example.com',
     consumers: new Map(),
     apps: new Map(),
     dataCenters: new Map(),

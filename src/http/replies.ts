@@ -74,6 +74,7 @@ export function appView(app: App) {
   }
 }
 
-function rfc3339(ms: number): string {
+/** A time as we tell it; `ms` since the epoch. */
+export function rfc3339(ms: number): string {
   return new Date(ms).toISOString()
 }

@@ -1,9 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type FailureCode, STATUSES, type Status } from '../domain/connection.ts'
-import { ID_PATTERN } from '../domain/ids.ts'
-
-const CLOSED = { additionalProperties: false } as const
-const DATA_CENTER_PATTERN = '^[a-z][a-z0-9-]{0,31}$'
+import { CLOSED, DATA_CENTER_PATTERN, id, names, oneOf, time } from './schema-parts.ts'
 
 const FAILURES: readonly FailureCode[] = [
   'grant_refused',
@@ -13,20 +10,6 @@ const FAILURES: readonly FailureCode[] = [
   'upstream_unavailable',
   'client_changed'
 ]
-
-const oneOf = <T extends string>(values: readonly T[], options: { description: string }) =>
-  Type.Unsafe<T>({ type: 'string', enum: [...values], ...options })
-
-const id = (description: string) =>
-  Type.String({
-    pattern: ID_PATTERN,
-    description: `${description}: 1 to 128 of A-Z a-z 0-9 . _ ~ -, the first a letter or digit.`
-  })
-
-const time = (description: string) =>
-  Type.String({ format: 'date-time', description: `${description} RFC 3339, UTC, with milliseconds.` })
-
-const names = (description: string) => Type.Array(Type.String(), { description })
 
 /** A query value is text: validated as `pattern`, converted by the route, documented as the integer that it means. */
 const integerText = (

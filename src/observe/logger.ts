@@ -80,6 +80,18 @@ export function createObserver(options: { level: string; stream?: DestinationStr
             'a sealed token cannot be opened: key missing or bytes changed'
           )
           break
+        case 'grant.orphaned':
+          log.error(
+            { ...fields, outcome: event.outcome, fingerprint: event.fingerprint },
+            'Zoho gave a grant that was not stored'
+          )
+          break
+        case 'revoke.ended':
+          log[event.outcome === 'failed' || event.outcome === 'refused' ? 'warn' : 'info'](
+            { ...fields, outcome: event.outcome },
+            'revoke at Zoho'
+          )
+          break
         case 'budget.refused':
         case 'lease.waited':
           log.debug(fields, event.type)

@@ -7,6 +7,11 @@ export interface Metrics {
   countHandOut(handOut: HandOut): void
   countApiDomainDiffers(dataCenter: string): void
   countIndexWriteFailed(): void
+  countAuditLost(): void
+  countExposureLost(): void
+  countSweep(sweep: { readonly claimed: number; readonly ms: number }): void
+  /** A job or a worker failed; `reason` is a code. */
+  countJobTrouble(trouble: { readonly queue: string; readonly reason: string }): void
   /** The Prometheus text format. */
   text(): Promise<string>
   readonly contentType: string
@@ -65,12 +70,29 @@ export function createMetrics(build: { version: string; role: string }): Metrics
     'Index or due entries that failed behind a stored write; repaired later.'
   )
 
+  const revokes = counter('revokes_total', 'Revokes at Zoho by outcome.', ['outcome'])
+  const orphans = counter('orphaned_grants_total', 'Grants that Zoho gave and that were not stored, by outcome.', [
+    'outcome'
+  ])
+  const auditLost = counter('audit_lost_total', 'Refusals that could not be written to the audit stream.')
+  const exposureLost = counter('exposure_lost_total', 'Hand-outs that could not be entered in the exposure hash.')
+  const sweeps = counter('sweeps_total', 'Looks at the due index.')
+  const claimed = counter('sweep_claimed_total', 'Connections claimed from the due index.')
+  const jobTroubles = counter('job_troubles_total', 'Jobs and workers that failed.', ['queue', 'reason'])
+
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
     countHandOut: ({ outcome }) => handOuts.labels(outcome).inc(),
     countApiDomainDiffers: (dataCenter) => apiDomainDiffers.labels(dataCenter).inc(),
     countIndexWriteFailed: () => indexFailures.inc(),
+    countAuditLost: () => auditLost.inc(),
+    countExposureLost: () => exposureLost.inc(),
+    countSweep({ claimed: number }) {
+      sweeps.inc()
+      claimed.inc(number)
+    },
+    countJobTrouble: ({ queue, reason }) => jobTroubles.labels(queue, reason).inc(),
     count(event) {
       switch (event.type) {
         case 'refresh.ended':
@@ -97,6 +119,12 @@ export function createMetrics(build: { version: string; role: string }): Metrics
           break
         case 'sealed.unreadable':
           unreadable.labels(event.purpose).inc()
+          break
+        case 'revoke.ended':
+          revokes.labels(event.outcome).inc()
+          break
+        case 'grant.orphaned':
+          orphans.labels(event.outcome.split(':')[0] as string).inc()
       }
     }
   }

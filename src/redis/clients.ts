@@ -3,7 +3,7 @@ import { SCRIPTS, type ScriptedRedis } from './scripts.ts'
 import { withoutArguments } from './store-call.ts'
 
 /** The jobs that a connection is made for; none of them shares one. */
-export type ClientName = 'fast' | 'durable' | 'limiter' | 'subscriber'
+export type ClientName = 'fast' | 'durable' | 'limiter' | 'subscriber' | 'patient'
 
 /** A connection came up or went down. `reason` is the client's own text, free of command arguments. */
 export interface ClientStateChange {
@@ -24,6 +24,14 @@ export interface ClientsOptions {
   readonly onStateChange?: (change: ClientStateChange) => void
 }
 
+/** BullMQ blocks for up to 10 s by itself, so only a longer silence means a dead connection. */
+const PATIENT: RedisOptions = {
+  socketTimeout: 30_000,
+  enableOfflineQueue: true,
+  autoResendUnfulfilledCommands: true,
+  maxRetriesPerRequest: null
+}
+
 /** The connections of one process, by temper (`DESIGN.md` §4). */
 export interface Clients {
   /** Requests: fails at once while disconnected, sends nothing twice. */
@@ -34,7 +42,9 @@ export interface Clients {
   readonly limiter: Redis
   /** The one classic subscriber. */
   readonly subscriber: Redis
-  /** Resolves once every connection has been up; never rejects, and waits as long as it takes. */
+  /** A new connection for BullMQ: its commands wait as long as it takes, also for a reconnect. */
+  patient(): Redis
+  /** Resolves once every connection made so far has been up; never rejects, and waits as long as it takes. */
   ready(): Promise<void>
   /** Ends every connection, after its pending replies if they come within `deadlineMs`. */
   close(deadlineMs: number): Promise<void>
@@ -62,6 +72,11 @@ export function createClients(options: ClientsOptions): Clients {
 
   return {
     ...clients,
+    patient() {
+      const client = open('patient', PATIENT)
+      all.push(client)
+      return client
+    },
     async ready() {
       await Promise.all(all.map(becomesReady))
     },
@@ -138,4 +153,9 @@ async function endClient(client: Redis, deadlineMs: number): Promise<void> {
   if (client.status === 'ready') await Promise.race([client.quit().catch(() => {}), deadline])
   clearTimeout(timer)
   client.disconnect()
+  // Between two tries `disconnect` only stops the next one: commands in the offline queue would wait for ever.
+  if (client.status === 'reconnecting') {
+    client.connect().catch(() => {})
+    client.disconnect()
+  }
 }

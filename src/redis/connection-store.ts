@@ -1,13 +1,15 @@
 import type { Connection, Status } from '../domain/connection.ts'
 import { BrokerError } from '../domain/errors.ts'
 import { type ConnectionRef, refKey } from '../domain/ids.ts'
-import type { Begun, Clock, CommitInput, Committed, ConnectionStore, Seen } from '../domain/ports.ts'
+import type { Begun, Clock, CommitInput, Committed, ConnectionStore } from '../domain/ports.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { BatchReader } from './batch-reader.ts'
+import { type CommitArguments, commitArguments, seenBytes } from './commit-arguments.ts'
 import type { Indexes } from './indexes.ts'
 import type { Keys } from './keys.ts'
-import { encodeHeader, encodeRecord, encodeWriteId, statusOf } from './record.ts'
-import { COMMIT, SCRIPTS, type ScriptedRedis, type ScriptReply } from './scripts.ts'
+import { statusOf } from './record.ts'
+import { COMMIT } from './record-scripts.ts'
+import { SCRIPTS, type ScriptedRedis, type ScriptReply } from './scripts.ts'
 import { type StoreCall, storeUnavailable } from './store-call.ts'
 import { decodeWaitingGrants } from './waiting-grants.ts'
 
@@ -26,15 +28,21 @@ export interface ConnectionStoreDeps {
   readonly onUnfinished?: (ref: ConnectionRef, error: unknown) => void
 }
 
-type Argument = string | Buffer | number
-
 /** The status that a write replaced; undefined when an earlier try of the same write replaced it. */
 type StatusBefore = Status | 'absent' | undefined
 
 /** How a commit ended, before it becomes the port's answer. `durable` tells whether enough replicas have it. */
 type Written =
-  | { readonly kind: 'written'; readonly before: StatusBefore; readonly durable: boolean }
-  | { readonly kind: 'lost'; readonly current: Connection | undefined }
+  | {
+      readonly kind: 'written'
+      readonly before: StatusBefore
+      readonly durable: boolean
+      /** The earliest time at which a grant, link or flow wants work. */
+      readonly waiting: number | undefined
+      /** Events that wait for their relay. */
+      readonly outbox: number
+    }
+  | Extract<Committed, { kind: 'lost' }>
 
 /** The connection records in Redis. */
 export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStore {
@@ -66,8 +74,7 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
         input.share,
         input.limit,
         input.windowMs,
-        input.now,
-        input.ignoreClosed ? '1' : '0'
+        input.now
       )
     )
     switch (kind.toString()) {
@@ -88,19 +95,16 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
     const { next, seen } = input
     const { ref } = next
     if (next.readOnly) throw tooNew(ref)
-    const args = commitArguments(keys, input, clock.now())
-    await Promise.all([
-      seen === undefined && indexes.list(ref),
-      (input.dueAt !== undefined || input.events?.length) && indexes.dueSoon(ref)
-    ])
+    const args = commitArguments(keys, input, { now: clock.now(), keepEndedMs: indexes.keepEndedMs })
+    await Promise.all([seen === undefined && indexes.list(ref), bringsWork(input) && indexes.dueSoon(ref)])
     const written = input.durable ? await writeDurably(ref, args) : await write(ref, fast, args)
     if (written.kind === 'lost') return written
-    await finish(input, written.before)
+    await finish(input, written)
     if (!written.durable) throw notDurable(ref)
     return { kind: 'written' }
   }
 
-  async function write(ref: ConnectionRef, client: ScriptedRedis, args: readonly Argument[]): Promise<Written> {
+  async function write(ref: ConnectionRef, client: ScriptedRedis, args: CommitArguments): Promise<Written> {
     return outcome(ref, await call(client.ztbCommitBuffer(...args)), true)
   }
 
@@ -108,7 +112,7 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
    * Script and WAIT in one pipeline on one connection. EVAL with the whole text: a script that is sent again after
    * NOSCRIPT would come behind its WAIT.
    */
-  async function writeDurably(ref: ConnectionRef, args: readonly Argument[]): Promise<Written> {
+  async function writeDurably(ref: ConnectionRef, args: CommitArguments): Promise<Written> {
     const { count, waitMs } = replicas
     if (count === 0) return write(ref, durable, args)
     const pipeline = durable.pipeline().callBuffer('EVAL', COMMIT, SCRIPTS.ztbCommit.numberOfKeys, ...args)
@@ -121,27 +125,35 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
     return outcome(ref, reply as ScriptReply, proven)
   }
 
-  function outcome(ref: ConnectionRef, [kind, value]: ScriptReply, isDurable: boolean): Written {
+  function outcome(ref: ConnectionRef, [kind, value, due, outbox]: ScriptReply, durable: boolean): Written {
+    const after = { durable, waiting: due ?? undefined, outbox: outbox ?? 0 }
     switch (kind.toString()) {
       case 'written':
-        return { kind: 'written', before: value === 0 ? 'absent' : statusOf(Number(value)), durable: isDurable }
+        return { kind: 'written', before: value === 0 ? 'absent' : statusOf(Number(value)), ...after }
       case 'already':
-        return { kind: 'written', before: undefined, durable: isDurable }
+        return { kind: 'written', before: undefined, ...after }
       case 'lost':
         return { kind: 'lost', current: current(ref, value) }
+      case 'connect_changed':
+        return { kind: 'lost', current: current(ref, value), connectChanged: true }
       default:
         throw tooNew(ref)
     }
   }
 
   /** What follows a write. It stands whatever happens here, and until the true due time is set its early entry stands too. */
-  async function finish({ next, dueAt, events }: CommitInput, before: StatusBefore): Promise<void> {
+  async function finish(
+    { next, seen, dueAt }: CommitInput,
+    { before, waiting, outbox }: Extract<Written, { kind: 'written' }>
+  ): Promise<void> {
+    const { ref } = next
     try {
-      if (events?.length) await auditLog.relayOutbox(next.ref)
-      await indexes.status(next, before)
-      await indexes.dueAt(next, dueAt)
+      // Also what a crash of an earlier writer left: its early due entry ends with ours.
+      if (outbox > 0) await auditLog.relayOutbox(ref)
+      await Promise.all([indexes.status(next, before), seen === undefined && indexes.list(ref)])
+      await indexes.dueAt(ref, next, dueAt, waiting)
     } catch (error) {
-      deps.onUnfinished?.(next.ref, error)
+      deps.onUnfinished?.(ref, error)
     }
   }
 
@@ -166,30 +178,14 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
   }
 }
 
-function seenBytes(seen: Seen): Buffer | '' {
-  return seen ? encodeHeader(seen) : ''
-}
-
-function commitArguments(keys: Keys, input: CommitInput, now: number): Argument[] {
-  const { next, grants = [], events = [] } = input
-  const { ref } = next
-  return [
-    keys.record(ref),
-    keys.lease(ref),
-    keys.budget(ref),
-    keys.grants(ref),
-    keys.outbox(ref),
-    seenBytes(input.seen),
-    encodeRecord(next),
-    encodeWriteId(next.writeId),
-    input.owner ?? '',
-    input.giveBack ?? '',
-    input.closeBudgetUntil ?? '',
-    now,
-    grants.length,
-    ...grants.flatMap(({ number, entry }) => [number, entry ?? '']),
-    ...events.map((event) => JSON.stringify(event))
-  ]
+/** Whether the connection may want work after the write that it did not want before. */
+function bringsWork({ dueAt, events, grants, connect }: CommitInput): boolean {
+  return (
+    dueAt !== undefined ||
+    Boolean(events?.length) ||
+    Boolean(grants?.some(({ entry }) => entry)) ||
+    Boolean(connect?.some(({ next }) => next))
+  )
 }
 
 function tooNew(ref: ConnectionRef): BrokerError {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Answer } from './endpoint.ts'
+import { PAGE_HEADERS } from './page.ts'
 
 /** An answer of an accounts server with the headers that were captured from the real one (zoho.md §1.5). */
 export function accountsAnswer(status: number, body: object, outcome: string, accessToken?: string): Answer {
@@ -10,6 +11,11 @@ export function accountsAnswer(status: number, body: object, outcome: string, ac
 /** Zoho says most errors inside a 200. */
 export function accountsError(error: string, status = 200): Answer {
   return accountsAnswer(status, { error }, error)
+}
+
+/** A page for people. */
+export function accountsPage(status: number, body: string, outcome: string): Answer {
+  return { status, headers: { ...accountsHeaders(), ...PAGE_HEADERS }, body, outcome }
 }
 
 /** The bare 400 for a wrong method or a missing `grant_type`. */

@@ -13,13 +13,16 @@ export interface ClientOptions {
 /** A client as the simulator keeps it. */
 export interface Client {
   readonly id: string
-  readonly redirectUris: readonly string[]
+  /** None: any callback on loopback will do. */
+  redirectUris: readonly string[]
   /** Data center → secret. */
   readonly secrets: Map<string, string>
 }
 
 interface Deps {
   readonly dataCenters: readonly string[]
+  /** Redirect URIs of a client that names none. */
+  readonly redirectUris: readonly string[]
   /** Called with every secret, so that a leak scan can look for it. */
   readonly remember: (secret: string) => void
 }
@@ -28,7 +31,7 @@ interface Deps {
 export type Clients = ReturnType<typeof createClients>
 
 /** The API console: clients and their secrets. */
-export function createClients({ dataCenters, remember }: Deps) {
+export function createClients({ dataCenters, redirectUris, remember }: Deps) {
   const clients = new Map<string, Client>()
 
   /** Adds a client; without any secret one is made up for all data centers. */
@@ -41,7 +44,7 @@ export function createClients({ dataCenters, remember }: Deps) {
       secrets.set(key, secret)
       remember(secret)
     }
-    const client = { id: options.id, redirectUris: options.redirectUris ?? [], secrets }
+    const client = { id: options.id, redirectUris: options.redirectUris ?? redirectUris, secrets }
     clients.set(client.id, client)
     return client
   }

@@ -23,6 +23,39 @@ export const NewGrantInput = Type.Object(
   closed
 )
 
+/** A portal or an e-mail address that is not given is made up. */
+export const NewUserInput = Type.Object(
+  {
+    data_center: text,
+    name: text,
+    email: Type.Optional(text),
+    orgs: Type.Optional(
+      Type.Array(Type.Object({ id: Type.Optional(text), name: Type.Optional(text) }, closed), { minItems: 1 })
+    )
+  },
+  closed
+)
+
+/** What a person does on the consent page; user and portal are made at the first mention. Default: accept. */
+export const ConsentInput = Type.Object(
+  {
+    /** The whole URL to which the app sends the browser. */
+    authorize_url: text,
+    user: text,
+    /** Where the user lives; default: the data center of the URL. */
+    data_center: Type.Optional(text),
+    org_id: Type.Optional(text),
+    decision: Type.Optional(Type.Union([Type.Literal('accept'), Type.Literal('reject')]))
+  },
+  closed
+)
+
+/** As `createGrant`, but for a code that is still to be exchanged. Zoho's console offers 3 to 10 minutes; default 3. */
+export const SelfClientInput = Type.Object(
+  { ...NewGrantInput.properties, life_ms: Type.Optional(Type.Integer({ minimum: 1 })) },
+  closed
+)
+
 /** Every member that is given must be equal; `grant` is the hash of a refresh token. */
 export const TokenFilter = Type.Object(
   {
@@ -48,6 +81,8 @@ export const NewClientInput = Type.Object(
 
 /** Switches a user off, or with `active: true` on again. */
 export const UserState = Type.Object({ data_center: text, user: text, active: Type.Optional(Type.Boolean()) }, closed)
+/** An empty list: any callback on loopback. */
+export const RedirectUris = Type.Object({ client_id: text, redirect_uris: Type.Array(text) }, closed)
 /** Names a client. */
 export const ClientName = Type.Object({ client_id: text }, closed)
 /** Without `data_center` everywhere; without `secret` one is made up. */
@@ -69,14 +104,20 @@ const Nothing = Type.Object({}, closed)
 /** What each control takes. */
 export const CONTROL_INPUTS = {
   createGrant: NewGrantInput,
+  createSelfClientCode: SelfClientInput,
   listGrants: TokenFilter,
   listAccessTokens: TokenFilter,
+  createUser: NewUserInput,
+  listUsers: Nothing,
+  consent: ConsentInput,
   removeConnectedApp: AppOfUser,
   deactivateUser: UserState,
   createClient: NewClientInput,
   listClients: Nothing,
+  setRedirectUris: RedirectUris,
   rotateSecret: Rotation,
   deleteClient: ClientName,
+  listDataCenters: Nothing,
   knobs: Nothing,
   setKnobs: KnobChange,
   setFault: Type.Union(Object.values(FAULTS)),
@@ -96,16 +137,22 @@ export type ControlName = keyof typeof CONTROL_INPUTS
 
 /** One sentence that says what is wrong with the input of a control; undefined when nothing is. */
 export function faultOf(name: ControlName, input: unknown): string | undefined {
-  if (name === 'setFault') {
-    const kind = (input as { kind?: unknown } | null)?.kind
-    const known = Object.keys(FAULTS)
-    if (typeof kind !== 'string' || !known.includes(kind)) return `kind: must be one of ${known.join(', ')}.`
-    return sentence(FAULTS[kind as keyof typeof FAULTS], input)
-  }
-  return sentence(CONTROL_INPUTS[name], input)
-}
-
-function sentence(schema: TSchema, input: unknown): string | undefined {
+  const schema = schemaFor(name, input)
+  if (!schema) return `kind: must be one of ${Object.keys(FAULTS).join(', ')}.`
   const error = Value.Errors(schema, input).First()
   return error && `${error.path.slice(1).replaceAll('/', '.') || 'body'}: ${error.message.toLowerCase()}.`
+}
+
+/** A form's texts as the numbers and booleans that the control wants; what does not fit stays a text. */
+export function inputOfForm(name: ControlName, form: URLSearchParams): unknown {
+  const input = Object.fromEntries(form)
+  const schema = schemaFor(name, input)
+  return schema ? Value.Convert(schema, input) : input
+}
+
+/** The schema of the one kind of fault, so that a message speaks of its members. */
+function schemaFor(name: ControlName, input: unknown): TSchema | undefined {
+  if (name !== 'setFault') return CONTROL_INPUTS[name]
+  const kind = (input as { kind?: unknown } | null)?.kind
+  return typeof kind === 'string' && Object.hasOwn(FAULTS, kind) ? FAULTS[kind as keyof typeof FAULTS] : undefined
 }

@@ -5,9 +5,8 @@ import { type Call, readCall } from './call.ts'
 import type { Answer, Endpoint, Handler, Route } from './endpoint.ts'
 import { type BrokenReply, comesAfter, type Faults } from './faults.ts'
 import type { Gate } from './gate.ts'
-import type { Ledger, LedgerEntry } from './ledger.ts'
+import { arrivalOf, type Ledger, type LedgerEntry, recordWork } from './ledger.ts'
 import { send, sendBroken } from './reply.ts'
-import { hashOf } from './token-format.ts'
 
 interface Deps {
   /** Path → what stands there. */
@@ -43,18 +42,7 @@ async function receive(dataCenter: string, deps: Deps, request: IncomingMessage,
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const call = await readCall(request, dataCenter)
-  const sent = call.parameters.get('refresh_token') ?? call.parameters.get('token')
-  const entry = deps.ledger.arrive({
-    data_center: dataCenter,
-    method: call.method,
-    path: call.path,
-    grant_type: call.parameters.get('grant_type') ?? null,
-    client_id: call.parameters.get('client_id') ?? null,
-    user_agent: request.headers['user-agent'] ?? null,
-    placement: call.placement,
-    connection: deps.connectionOf(request.socket),
-    refresh_token: sent === undefined ? null : hashOf(sent)
-  })
+  const entry = deps.ledger.arrive(arrivalOf(call, deps.connectionOf(request.socket)))
   const { endpoint, handle } = deps.routes.get(call.path) ?? { endpoint: 'resource', handle: notFound }
   await answer(deps, { call, entry, endpoint, handle, response, gone: leaving.signal })
 }
@@ -71,8 +59,8 @@ async function answer({ faults, gate }: Deps, visit: Visit): Promise<void> {
     return
   }
   const worked = !fault || comesAfter(fault) ? handle(call) : undefined
-  entry.outcome = worked?.outcome ?? 'fault'
-  entry.access_token = worked?.accessToken ?? null
+  if (worked) recordWork(entry, worked)
+  else entry.outcome = 'fault'
   if (latency?.after) await pause(latency.ms, gone)
   await gate.pass({ ...place, at: 'reply' }, gone)
   if (!gone.aborted) reply(response, entry, fault, worked)

@@ -1,6 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
+import type { Call } from './call.ts'
+import type { Answer } from './endpoint.ts'
+import { hashOf } from './token-format.ts'
 
-/** One call to a data center. It holds hashes of tokens, never a token. */
+/** One call to a data center. It holds hashes of codes and tokens, never one in clear. */
 export interface LedgerEntry {
   readonly seq: number
   readonly time_ms: number
@@ -12,13 +15,15 @@ export interface LedgerEntry {
   readonly user_agent: string | null
   /** Where parameters stood: `query`, `body`, `basic`. */
   readonly placement: readonly string[]
-  /** Number of the TCP connection; equal numbers share one. */
+  /** Number of the TCP connection; equal numbers share one. 0: the `consent` control. */
   readonly connection: number
-  /** Hash of the refresh token that was sent. */
-  readonly refresh_token: string | null
+  /** Hash of the refresh token that was sent, or that an exchange made. */
+  refresh_token: string | null
+  /** Hash of the code that a consent made or an exchange sent. */
+  code: string | null
   /** Hash of the access token that this call made or presented. */
   access_token: string | null
-  /** `arrived` until answered; then `ok` or an error code; `fault` or `abandoned` when it was never handled. */
+  /** `arrived` until answered; then `ok`, `screen` or an error code; `fault` or `abandoned` when it was never handled. */
   outcome: string
   /** The fault that took the place of the answer. */
   fault: string | null
@@ -43,6 +48,7 @@ export const LedgerFilter = Type.Object(
     user_agent: text,
     refresh_token: text,
     access_token: text,
+    code: text,
     outcome: text,
     fault: text,
     placement: text,
@@ -76,6 +82,32 @@ export function createLedger(now: () => number) {
       entries = []
     }
   }
+}
+
+/** What the ledger keeps of a call. */
+export function arrivalOf({ dataCenter, method, path, headers, parameters, placement }: Call, connection = 0): Arrival {
+  const sent = parameters.get('refresh_token') ?? parameters.get('token')
+  const code = parameters.get('code')
+  return {
+    data_center: dataCenter,
+    method,
+    path,
+    grant_type: parameters.get('grant_type') ?? null,
+    client_id: parameters.get('client_id') ?? null,
+    user_agent: headers['user-agent'] ?? null,
+    placement,
+    connection,
+    refresh_token: sent === undefined ? null : hashOf(sent),
+    code: code === undefined ? null : hashOf(code)
+  }
+}
+
+/** Enters what Zoho did, whether the caller will hear of it or not. */
+export function recordWork(entry: LedgerEntry, { outcome, accessToken, refreshToken, code }: Answer): void {
+  entry.outcome = outcome
+  entry.access_token = accessToken ?? null
+  entry.refresh_token = refreshToken ?? entry.refresh_token
+  entry.code = code ?? entry.code
 }
 
 function matches(entry: LedgerEntry, { after_seq = 0, placement, ...equal }: LedgerFilter): boolean {

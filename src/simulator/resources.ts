@@ -1,14 +1,15 @@
+import { apiAnswer } from './api-answer.ts'
 import type { Call } from './call.ts'
 import type { Answer, Handler } from './endpoint.ts'
-import { hashOf } from './token-format.ts'
+import { liveToken, presentedToken } from './presented-token.ts'
 import type { AccessToken, World } from './world.ts'
 
 type Body = (token: AccessToken, call: Call) => object | Answer
 
-/** `GET /api/v1/organizations` of Desk: the portal that the token is bound to. Needs no `orgId`. */
+/** `GET /api/v1/organizations` of Desk: of the user's portals the one that the token is bound to. Needs no `orgId`. */
 export function createDeskOrganizations(world: World): Handler {
   return deskResource(world, ['Desk.basic.READ', 'Desk.basic.ALL', 'Desk.organization.READ'], ({ grant }) => ({
-    data: [{ id: grant.orgId, companyName: `Company of ${grant.user.name}`, portalName: `portal${grant.orgId}` }]
+    data: [{ id: grant.org.id, companyName: grant.org.name, portalName: `portal${grant.org.id}` }]
   }))
 }
 
@@ -16,7 +17,7 @@ export function createDeskOrganizations(world: World): Handler {
 export function createDeskTickets(world: World): Handler {
   return deskResource(world, ['Desk.tickets.READ', 'Desk.tickets.ALL'], ({ grant }, { headers }) => {
     const orgId = headers.orgid
-    if (orgId !== undefined && orgId !== grant.orgId) {
+    if (orgId !== undefined && orgId !== grant.org.id) {
       return deskError(403, 'OAUTH_ORG_MISMATCH', 'The token is not bound to this organization.')
     }
     return { data: [{ id: '1892000000143237', ticketNumber: '101', subject: 'It does not work', status: 'Open' }] }
@@ -26,7 +27,7 @@ export function createDeskTickets(world: World): Handler {
 /** `GET /crm/v8/users` of CRM. */
 export function createCrmUsers(world: World): Handler {
   return (call) => {
-    const presented = tokenOf(call)
+    const presented = presentedToken(call)
     if (presented === undefined) return crmError('AUTHENTICATION_FAILURE', 'Authentication failed')
     const token = liveToken(world, call, presented)
     if (!token) return crmError('INVALID_TOKEN', 'invalid oauth token', presented)
@@ -34,30 +35,20 @@ export function createCrmUsers(world: World): Handler {
       return crmError('OAUTH_SCOPE_MISMATCH', 'invalid oauth scope to access this URL', presented)
     }
     const { zuid, email, name } = token.grant.user
-    return json(200, { users: [{ id: zuid, zuid, email, full_name: name, status: 'active' }] }, 'ok', presented)
+    return apiAnswer(200, { users: [{ id: zuid, zuid, email, full_name: name, status: 'active' }] }, 'ok', presented)
   }
 }
 
 function deskResource(world: World, scopes: readonly string[], body: Body): Handler {
   return (call) => {
-    const presented = tokenOf(call)
+    const presented = presentedToken(call)
     if (presented === undefined) return deskError(401, 'UNAUTHORIZED', 'You are not authenticated.')
     const token = liveToken(world, call, presented)
     if (!token) return deskError(401, 'INVALID_OAUTH', 'The OAuth Token you provided is invalid.', presented)
     if (!hasScope(token, scopes)) return deskError(403, 'SCOPE_MISMATCH', 'The scope does not match.', presented)
     const content = body(token, call)
-    return isAnswer(content) ? { ...content, accessToken: token.hash } : json(200, content, 'ok', presented)
+    return isAnswer(content) ? { ...content, accessToken: token.hash } : apiAnswer(200, content, 'ok', presented)
   }
-}
-
-function tokenOf({ headers }: Call): string | undefined {
-  return /^(?:Zoho-oauthtoken|Bearer) +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
-}
-
-/** A token of another data center looks exactly like a dead one. */
-function liveToken(world: World, { dataCenter }: Call, value: string): AccessToken | undefined {
-  const token = world.findAccessToken(value)
-  return token?.grant.dataCenter === dataCenter && world.isLive(token) ? token : undefined
 }
 
 function hasScope({ grant }: AccessToken, wanted: readonly string[]): boolean {
@@ -69,15 +60,9 @@ function isAnswer(content: object | Answer): content is Answer {
 }
 
 function deskError(status: number, errorCode: string, message: string, presented?: string): Answer {
-  return json(status, { errorCode, message }, errorCode, presented)
+  return apiAnswer(status, { errorCode, message }, errorCode, presented)
 }
 
 function crmError(code: string, message: string, presented?: string): Answer {
-  return json(401, { code, details: {}, message, status: 'error' }, code, presented)
-}
-
-function json(status: number, body: object, outcome: string, presented?: string): Answer {
-  const headers = { server: 'ZGS', 'content-type': 'application/json;charset=UTF-8' }
-  const accessToken = presented === undefined ? undefined : hashOf(presented)
-  return { status, headers, body: JSON.stringify(body), outcome, accessToken }
+  return apiAnswer(401, { code, details: {}, message, status: 'error' }, code, presented)
 }

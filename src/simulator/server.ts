@@ -1,18 +1,17 @@
 import type { Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type ClientOptions, createClients } from './clients.ts'
+import { createCodes } from './codes.ts'
 import { createControlServer } from './control-server.ts'
 import { type Controls, createControls } from './controls.ts'
 import { createDataCenterServer } from './data-center.ts'
-import type { Route } from './endpoint.ts'
 import { createFaults } from './faults.ts'
 import { createGate } from './gate.ts'
 import { DEFAULT_KNOBS, type Knobs } from './knobs.ts'
 import { createLedger } from './ledger.ts'
-import { createCrmUsers, createDeskOrganizations, createDeskTickets } from './resources.ts'
-import { createNewRevokeEndpoint, createOldRevokeEndpoint } from './revoke-endpoint.ts'
-import { createTokenEndpoint } from './token-endpoint.ts'
+import { createRoutes } from './routes.ts'
 import { randomClientId } from './token-format.ts'
+import { createUsers } from './users.ts'
 import { createWorld } from './world.ts'
 
 /** How to start a simulator. Everything has a default. */
@@ -22,6 +21,8 @@ export interface SimulatorOptions {
   readonly controlPort?: number | undefined
   /** Default: one client that is made up; `listClients` shows it. */
   readonly clients?: readonly ClientOptions[] | undefined
+  /** Redirect URIs of clients that name none. Default: any callback on loopback. */
+  readonly redirectUris?: readonly string[] | undefined
   /** Scopes of a grant that names none. */
   readonly scopes?: readonly string[] | undefined
   readonly knobs?: Partial<Knobs> | undefined
@@ -43,11 +44,14 @@ export interface Simulator {
 
 const DEFAULT_SCOPES = ['Desk.tickets.READ', 'Desk.basic.READ', 'ZohoCRM.users.READ', 'AaaServer.profile.READ']
 
+/** Somebody to click in a fresh simulator. */
+const DEFAULT_USERS: Readonly<Record<string, readonly string[]>> = { us: ['ada', 'grace'], eu: ['anna', 'emil'] }
+
 /** Starts one server per data center and the control server. Rejects when a port cannot be had. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { dataCenters: ports = { us: 0, eu: 0 }, controlPort = 0 } = options
   const origins: Record<string, string> = {}
-  const { controls, serverOf } = createParts(options, Object.keys(ports), (key) => origins[key] ?? '')
+  const { controls, serverOf } = createParts(options, Object.keys(ports), origins)
   const servers: Server[] = []
   const close = async () => void (await Promise.all(servers.map(stop)))
 
@@ -67,27 +71,24 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   }
 }
 
-function createParts(options: SimulatorOptions, dataCenters: string[], originOf: (dataCenter: string) => string) {
-  const { now = Date.now, scopes = DEFAULT_SCOPES } = options
+function createParts(options: SimulatorOptions, dataCenters: string[], origins: Readonly<Record<string, string>>) {
+  const { now = Date.now, scopes = DEFAULT_SCOPES, redirectUris = [] } = options
   const knobs: Knobs = { ...DEFAULT_KNOBS, ...options.knobs }
   const secrets = new Set<string>()
   const remember = (secret: string) => void secrets.add(secret)
-  const clients = createClients({ dataCenters, remember })
+  const clients = createClients({ dataCenters, redirectUris, remember })
   for (const client of options.clients ?? [{ id: randomClientId() }]) clients.add(client)
+  const users = createUsers()
+  for (const key of dataCenters) for (const name of DEFAULT_USERS[key] ?? ['sam']) users.ensure(key, name)
+  const codes = createCodes({ knobs, now, remember })
   const world = createWorld({ knobs, now, remember })
-  const parts = { ledger: createLedger(now), faults: createFaults(), gate: createGate() }
-  const routes = new Map<string, Route>([
-    ['/oauth/v2/token', { endpoint: 'token', handle: createTokenEndpoint({ world, clients, knobs, now, originOf }) }],
-    ['/oauth/v2/token/revoke', { endpoint: 'revoke', handle: createOldRevokeEndpoint({ world }) }],
-    ['/oauth/v2/revoke/token', { endpoint: 'revoke', handle: createNewRevokeEndpoint({ world, clients }) }],
-    ['/api/v1/organizations', { endpoint: 'resource', handle: createDeskOrganizations(world) }],
-    ['/api/v1/tickets', { endpoint: 'resource', handle: createDeskTickets(world) }],
-    ['/crm/v8/users', { endpoint: 'resource', handle: createCrmUsers(world) }]
-  ])
+  const parts = { world, clients, users, codes, knobs, now, origins, remember }
+  const traffic = { ledger: createLedger(now), faults: createFaults(), gate: createGate() }
+  const routes = createRoutes(parts)
   const connectionOf = createConnectionNumbers()
   return {
-    controls: createControls({ dataCenters, scopes, world, clients, knobs, secrets, ...parts }),
-    serverOf: (dataCenter: string) => createDataCenterServer(dataCenter, { routes, connectionOf, ...parts })
+    controls: createControls({ ...parts, ...traffic, dataCenters, scopes, routes, secrets }),
+    serverOf: (dataCenter: string) => createDataCenterServer(dataCenter, { routes, connectionOf, ...traffic })
   }
 }
 

@@ -1,30 +1,29 @@
 import type { Knobs } from './knobs.ts'
+import { createLately } from './lately.ts'
 import { newThrottleState, type ThrottleState } from './throttle.ts'
-import { hashOf, randomNumericId, randomToken } from './token-format.ts'
-
-/** A Zoho account; it lives in one data center. */
-export interface User {
-  readonly name: string
-  readonly dataCenter: string
-  readonly zuid: string
-  readonly email: string
-  readonly orgId: string
-  active: boolean
-}
+import { hashOf, randomToken } from './token-format.ts'
+import { type Org, recordConsent, type User, userKey } from './users.ts'
 
 /** Why a grant died; to the caller all of them look alike. */
 export type GrantState = 'live' | 'revoked' | 'evicted' | 'app_removed' | 'client_deleted'
 
-/** What one consent gave. */
-export interface Grant {
-  readonly refreshToken: string
-  readonly hash: string
-  readonly dataCenter: string
+/** What decides a new grant. It lives in its user's data center. */
+export interface NewGrant {
   readonly clientId: string
   readonly user: User
   /** The one portal that the tokens are bound to. */
-  readonly orgId: string
+  readonly org: Org
   readonly scopes: readonly string[]
+  /** An `online` grant hands out no refresh token and does not count to the cap. */
+  readonly accessType: 'online' | 'offline'
+}
+
+/** What one consent gave. */
+export interface Grant extends NewGrant {
+  /** Nobody ever sees that of an online grant. */
+  readonly refreshToken: string
+  readonly hash: string
+  readonly dataCenter: string
   readonly createdAtMs: number
   /** Not yet expired, revoked or evicted when last looked at; oldest first. */
   readonly live: AccessToken[]
@@ -42,15 +41,6 @@ export interface AccessToken {
   state: 'live' | 'revoked' | 'evicted'
 }
 
-/** What decides a new grant. */
-export interface NewGrant {
-  readonly dataCenter: string
-  readonly clientId: string
-  readonly user: User
-  readonly orgId: string
-  readonly scopes: readonly string[]
-}
-
 interface Deps {
   readonly knobs: Knobs
   readonly now: () => number
@@ -61,48 +51,46 @@ interface Deps {
 /** The state of Zoho. */
 export type World = ReturnType<typeof createWorld>
 
-/** Users, grants and access tokens of all data centers. Nothing is forgotten: it lives as long as a test run. */
+/** Grants and access tokens of all data centers. Nothing is forgotten: it lives as long as a test run. */
 export function createWorld({ knobs, now, remember }: Deps) {
-  const users = new Map<string, User>()
   const grants = new Map<string, Grant>()
   const accessTokens = new Map<string, AccessToken>()
   /** Live grants by user and client, oldest first. */
   const held = new Map<string, Grant[]>()
 
-  const holder = (user: User, clientId: string) => JSON.stringify([user.dataCenter, user.name, clientId])
+  const refreshTokens = createLately(now)
 
-  /** The user of that name in that data center, made at the first mention. */
-  function ensureUser(dataCenter: string, name: string): User {
-    const key = JSON.stringify([dataCenter, name])
-    const known = users.get(key)
-    if (known) return known
-    const email = name.includes('@') ? name : `${name}@example.com`
-    const user = { name, dataCenter, zuid: randomNumericId(), email, orgId: randomNumericId(), active: true }
-    users.set(key, user)
-    return user
-  }
+  const holder = (user: User, clientId: string) => JSON.stringify([userKey(user), clientId])
 
-  /** Adds a grant; beyond the cap the user's first one for this client dies with its access tokens. */
+  /** Adds a grant and, as it is what the user agreed to, the consent. */
   function addGrant(spec: NewGrant): Grant {
     const refreshToken = randomToken()
-    remember(refreshToken)
     const grant: Grant = {
       ...spec,
       refreshToken,
       hash: hashOf(refreshToken),
+      dataCenter: spec.user.dataCenter,
       createdAtMs: now(),
       live: [],
       throttle: newThrottleState(),
       state: 'live'
     }
     grants.set(refreshToken, grant)
-    const key = holder(spec.user, spec.clientId)
+    recordConsent(spec.user, spec.clientId, spec.scopes)
+    if (spec.accessType === 'offline') hold(grant)
+    return grant
+  }
+
+  /** Counts a grant; beyond the cap the user's first one for this client dies with its access tokens. */
+  function hold(grant: Grant): void {
+    remember(grant.refreshToken)
+    refreshTokens.add(userKey(grant.user))
+    const key = holder(grant.user, grant.clientId)
     const siblings = [...(held.get(key) ?? []), grant]
     held.set(key, siblings)
     for (const oldest of siblings.slice(0, Math.max(0, siblings.length - knobs.grants_per_user))) {
       endGrant(oldest, 'evicted')
     }
-    return grant
   }
 
   /** Ends a grant and every access token made from it. */
@@ -148,14 +136,19 @@ export function createWorld({ knobs, now, remember }: Deps) {
 
   const isLive = (token: AccessToken) => token.state === 'live' && token.expiresAtMs > now() && token.grant.user.active
 
+  /** True if the user was given as many refresh tokens in the last minute as the knob allows. */
+  function isOverGrantLimit(user: User): boolean {
+    const most = knobs.refresh_tokens_per_minute
+    return most !== null && refreshTokens.count(userKey(user), 60_000) >= most
+  }
+
   return {
-    ensureUser,
     addGrant,
     endGrant,
     mint,
     endAccessToken,
     isLive,
-    findUser: (dataCenter: string, name: string): User | undefined => users.get(JSON.stringify([dataCenter, name])),
+    isOverGrantLimit,
     findGrant: (refreshToken: string): Grant | undefined => grants.get(refreshToken),
     findAccessToken: (value: string): AccessToken | undefined => accessTokens.get(value),
     grants: (): Grant[] => [...grants.values()],

@@ -1,15 +1,17 @@
-import type { Token } from '@fastify/oauth2'
+import type { OAuth2Namespace, Token } from '@fastify/oauth2'
 
 import type { App } from '../domain/app.ts'
+import type { ConnectUpstream, RevokeReply } from '../domain/connect-ports.ts'
 import type { DataCenter } from '../domain/data-center.ts'
 import { BrokerError } from '../domain/errors.ts'
 import type { Upstream, UpstreamReply } from '../domain/ports.ts'
 import type { Secret } from '../domain/secret.ts'
 import { type CallLimits, runCall } from './call.ts'
-import { createInFlight, type InFlight } from './in-flight.ts'
+import { redeemCode, refuseCode, startCodeFlow } from './code-flow.ts'
+import { createInFlight, type InFlight, type InFlightOptions } from './in-flight.ts'
 import { assertNoDebug, createNamespaces, type Namespace } from './namespaces.ts'
 import { toRawReply } from './plugin-answer.ts'
-import { parseRevokeReply, type RevokeReply } from './revoke-reply.ts'
+import { parseRevokeReply } from './revoke-reply.ts'
 import { type Failed, parseTokenReply, type RawReply } from './token-reply.ts'
 
 /** Names one app at one data center. */
@@ -34,15 +36,14 @@ export interface ZohoAccountsOptions {
   readonly onApiDomainDiffers?: (place: Place) => void
   /** The value of `DEBUG`: one that makes simple-oauth2 print secrets is refused. */
   readonly debug: string | undefined
-  readonly callbackUri?: string
+  /** Where Zoho sends the browser back to: `<public_url>/oauth/callback`. */
+  readonly callbackUri: string
   /** PEM of an additional private authority. */
   readonly ca?: string
 }
 
 /** Zoho's accounts servers. No method throws for what they do; `ERR_APP_UNKNOWN` for a place that is not configured. */
-export interface ZohoAccounts extends Upstream {
-  /** `background` work leaves the reserved places to callers who wait. */
-  refresh(input: Place & { readonly refreshToken: Secret; readonly background?: boolean }): Promise<UpstreamReply>
+export interface ZohoAccounts extends Upstream, ConnectUpstream {
   /** Ends a grant at Zoho by its refresh token. */
   revoke(input: Place & { readonly refreshToken: Secret; readonly background?: boolean }): Promise<RevokeReply>
   /** Takes no new call, waits for the running ones, then destroys the sockets. The caller sets the deadline. */
@@ -56,38 +57,38 @@ export async function createZohoAccounts(options: ZohoAccountsOptions): Promise<
   const { timeoutMs = 8000, connectTimeoutMs = 2000, inFlight = 50, inFlightReserved = 10 } = options
   assertNoDebug(options.debug)
   const { namespaces, close } = await createNamespaces({ ...options, maxSockets: inFlight, timeoutMs })
-  const places = new Map(
-    namespaces.map((namespace): [string, { namespace: Namespace; queue: InFlight }] => [
-      placeKey({ app: namespace.app, dataCenter: namespace.dataCenter.key }),
-      { namespace, queue: createInFlight({ limit: inFlight, reserved: inFlightReserved }) }
-    ])
-  )
+  const find = createFind(namespaces, { limit: inFlight, reserved: inFlightReserved })
   const caller = createCaller({ timeoutMs, connectTimeoutMs })
 
-  function find(place: Place) {
-    const found = places.get(placeKey(place))
-    if (found !== undefined) return found
-    throw new BrokerError('ERR_APP_UNKNOWN', 'The app or its data center is not in the configuration.')
+  async function askForTokens(place: Place, background: boolean, ask: AskForTokens): Promise<UpstreamReply> {
+    const { namespace, queue } = find(place)
+    const reply = await caller.run(queue, background, async () => (await ask(namespace.oauth2)).token)
+    if ('kind' in reply) return reply
+    const parsed = parseTokenReply({ ...reply, apiOrigin: namespace.dataCenter.api })
+    if (parsed.kind === 'granted' && parsed.apiDomainDiffers) options.onApiDomainDiffers?.(place)
+    return parsed
   }
 
   return {
+    async authorizeUrl({ app, dataCenter, state }) {
+      return startCodeFlow(find({ app, dataCenter }).namespace.oauth2, state)
+    },
+
+    async exchange({ app, dataCenter, code, verifier, state }) {
+      const returned = { code, verifier, state }
+      return refuseCode(returned) ?? askForTokens({ app, dataCenter }, false, (oauth2) => redeemCode(oauth2, returned))
+    },
+
     async refresh({ app, dataCenter, refreshToken, background = false }) {
-      const place = find({ app, dataCenter })
-      const { oauth2, dataCenter: row } = place.namespace
-      const reply = await caller.run(place.queue, background, async () => {
-        const { token } = await oauth2.getNewAccessTokenUsingRefreshToken(tokenObject(refreshToken), {})
-        return token
-      })
-      if ('kind' in reply) return reply
-      const parsed = parseTokenReply({ ...reply, apiOrigin: row.api })
-      if (parsed.kind === 'granted' && parsed.apiDomainDiffers) options.onApiDomainDiffers?.({ app, dataCenter })
-      return parsed
+      return askForTokens({ app, dataCenter }, background, (oauth2) =>
+        oauth2.getNewAccessTokenUsingRefreshToken(tokenObject(refreshToken), {})
+      )
     },
 
     async revoke({ app, dataCenter, refreshToken, background = false }) {
-      const place = find({ app, dataCenter })
-      const reply = await caller.run(place.queue, background, () =>
-        place.namespace.oauth2.revokeToken(tokenObject(refreshToken), 'refresh_token', undefined)
+      const { namespace, queue } = find({ app, dataCenter })
+      const reply = await caller.run(queue, background, () =>
+        namespace.oauth2.revokeToken(tokenObject(refreshToken), 'refresh_token', undefined)
       )
       return 'kind' in reply ? reply : parseRevokeReply(reply)
     },
@@ -96,6 +97,23 @@ export async function createZohoAccounts(options: ZohoAccountsOptions): Promise<
       await caller.drain()
       await close()
     }
+  }
+}
+
+type AskForTokens = (oauth2: OAuth2Namespace) => Promise<{ readonly token: Token }>
+
+/** Gives a place's namespace and its queue; throws `ERR_APP_UNKNOWN`. */
+function createFind(namespaces: readonly Namespace[], limits: InFlightOptions) {
+  const places = new Map(
+    namespaces.map((namespace): [string, { namespace: Namespace; queue: InFlight }] => [
+      placeKey({ app: namespace.app, dataCenter: namespace.dataCenter.key }),
+      { namespace, queue: createInFlight(limits) }
+    ])
+  )
+  return (place: Place) => {
+    const found = places.get(placeKey(place))
+    if (found !== undefined) return found
+    throw new BrokerError('ERR_APP_UNKNOWN', 'The app or its data center is not in the configuration.')
   }
 }
 

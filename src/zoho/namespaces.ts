@@ -13,8 +13,8 @@ export interface NamespaceOptions {
   readonly dataCenters: readonly DataCenter[]
   readonly maxSockets: number
   readonly timeoutMs: number
-  /** Where Zoho sends the browser back to; only connect flows need it. */
-  readonly callbackUri?: string
+  /** Where Zoho sends the browser back to, exactly as registered there. */
+  readonly callbackUri: string
   /** PEM of an additional private authority. */
   readonly ca?: string
 }
@@ -30,7 +30,12 @@ export interface Namespace {
 /** Stands in for a browser's request: its route has already consumed the state and names it here. */
 export interface StandInRequest {
   readonly consumedState: string
+  readonly query?: { readonly code: string; readonly state: string }
+  readonly cookies?: { readonly [name: string]: string }
 }
+
+/** Under this name the plugin hands a verifier over and wants it back. */
+export const VERIFIER_COOKIE = 'oauth2-code-verifier'
 
 /** Longest body that is read of an answer. */
 export const MAX_BYTES = 64 * 1024
@@ -119,9 +124,10 @@ async function register(
       name: `zoho${index}`,
       scope: [...app.scopes],
       credentials,
-      callbackUri: callbackUri ?? noCallbackUri,
+      callbackUri,
       callbackUriParams: { access_type: 'offline', prompt: 'consent' },
       pkce: 'S256',
+      verifierCookieName: VERIFIER_COOKIE,
       // One parameter each: with two the plugin takes them for callback style.
       generateStateFunction: (request: FastifyRequest) => consumedState(request),
       checkStateFunction: (request: FastifyRequest) => consumedState(request) === stateInQuery(request)
@@ -151,10 +157,6 @@ function consumedState(request: FastifyRequest): string {
 
 function stateInQuery(request: FastifyRequest): unknown {
   return (request.query as { readonly state?: unknown }).state
-}
-
-function noCallbackUri(): never {
-  throw new Error('no callbackUri is configured')
 }
 
 function matches(pattern: string, name: string): boolean {

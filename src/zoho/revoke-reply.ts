@@ -1,9 +1,7 @@
-import { decidedByStatus, type Failed, isObject, parseRefusal, type RawReply, type Refused } from './token-reply.ts'
+import type { RevokeReply } from '../domain/connect-ports.ts'
+import { decidedByStatus, isObject, parseRefusal, type RawReply } from './token-reply.ts'
 
-/** What Zoho said to a revoke. `gone`: it did not know the token (any more), which is as good. */
-export type RevokeReply = { readonly kind: 'revoked' } | { readonly kind: 'gone' } | Refused | Failed
-
-/** Says what an answer to a revoke means. Pure; never throws. */
+/** Says what an answer to a revoke means; a token that Zoho does not know (any more) is `gone`. Pure; never throws. */
 export function parseRevokeReply({ status, body }: Pick<RawReply, 'status' | 'body'>): RevokeReply {
   const decided = decidedByStatus(status)
   if (decided !== undefined) return decided

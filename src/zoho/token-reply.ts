@@ -9,8 +9,12 @@ export interface RawReply {
   readonly contentType: string | undefined
 }
 
-/** A member of `UpstreamReply`, by kind. */
-export type Refused = Extract<UpstreamReply, { kind: 'refused' }>
+type Fault = Extract<UpstreamReply, { kind: 'refused' }>['fault']
+/** A refusal, told apart by its fault. */
+export type Refused<F extends Fault = Fault> = F extends Fault
+  ? { readonly kind: 'refused'; readonly fault: F; readonly code: string }
+  : never
+/** No usable answer. */
 export type Failed = Extract<UpstreamReply, { kind: 'failed' }>
 type Granted = Extract<UpstreamReply, { kind: 'granted' }>
 
@@ -35,7 +39,7 @@ const FAULTS: ReadonlyMap<string, 'grant' | 'ours'> = new Map([
   ['unsupported_grant_type', 'ours']
 ])
 
-const THROTTLED: Refused = { kind: 'refused', fault: 'throttled', code: 'throttled' }
+const THROTTLED: Refused<'throttled'> = { kind: 'refused', fault: 'throttled', code: 'throttled' }
 const JSON_TYPE = /^application\/(?:[a-z0-9.]+[+-])?json$/
 const DIGITS = /^\d{1,15}(?:\.\d{1,15})?$/
 // RFC 6749 allows visible ASCII; the stored record bounds the length.
@@ -64,7 +68,7 @@ export function parseRefusal(status: number, body: object): Refused | Failed | u
 }
 
 /** What the status alone says, whatever the body: a redirect, 429, a fault of the server. Undefined for 2xx and other 4xx. */
-export function decidedByStatus(status: number): Refused | Failed | undefined {
+export function decidedByStatus(status: number): Refused<'throttled'> | Failed | undefined {
   if (status === 429) return THROTTLED
   if (status >= 300 && status < 400) return failed('redirect')
   return (status >= 200 && status < 300) || (status >= 400 && status < 500) ? undefined : failed('http_status')

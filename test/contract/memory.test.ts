@@ -2,6 +2,7 @@ import t from 'tap'
 import { isBrokerError } from '../../src/domain/errors.ts'
 import { connection, freshRef } from '../helpers/connections.ts'
 import { createMemoryStore } from '../helpers/memory-store.ts'
+import { connectPortsContract } from './connect-ports.ts'
 import { connectionStoreContract } from './connection-store.ts'
 
 const clock = { now: Date.now }
@@ -12,8 +13,24 @@ t.test('the in-memory twin keeps the contract of the store', (t) =>
     return {
       store,
       clock,
-      grants: async (ref) => store.grantEntries(ref),
       events: async (ref) => store.events(ref),
+      dueAt: async (ref) => store.dueAt(ref)
+    }
+  })
+)
+
+t.test('the in-memory twin keeps the contract of connect, disconnect and the sweep', (t) =>
+  connectPortsContract(t, async () => {
+    const store = createMemoryStore({ clock })
+    return {
+      store,
+      connectStore: store,
+      dueIndex: store,
+      tombstones: store,
+      audit: store,
+      clock,
+      events: async (ref) => store.events(ref),
+      looseEvents: async () => store.looseEvents(),
       dueAt: async (ref) => store.dueAt(ref)
     }
   })

@@ -8,18 +8,19 @@ import type {
   CommitInput,
   Committed,
   ConnectionStore,
-  Seen,
-  WaitingGrant,
   WakeUp
 } from '../../src/domain/ports.ts'
+import { encodeWaitingGrant } from '../../src/redis/waiting-grants.ts'
+import { type Cell, changeConnect, emptyCell, grantsOf, matches, trueDue } from './memory-cell.ts'
+import { type ConnectPorts, createMemoryConnect } from './memory-connect.ts'
 
-type Method = keyof ConnectionStore
+type Method = keyof ConnectionStore | keyof ConnectPorts
 
 /** What goes wrong with a call: nothing happens, it happens and the answer is lost, or it waits first. */
 export type Fault = 'fail' | 'lose_reply' | { readonly delay: Promise<unknown> }
 
-/** The in-memory twin of the Redis store and wake-up, with switches for what can go wrong. */
-export interface MemoryStore extends ConnectionStore, WakeUp {
+/** The in-memory twin of everything stored in Redis, and of the wake-up, with switches for what can go wrong. */
+export interface MemoryStore extends ConnectionStore, WakeUp, ConnectPorts {
   /** While true every call fails with `ERR_STORE_UNAVAILABLE`. */
   away: boolean
   /** The next call of that method meets the fault; several are met in order. */
@@ -32,18 +33,11 @@ export interface MemoryStore extends ConnectionStore, WakeUp {
   lease(ref: ConnectionRef): string | undefined
   budget(ref: ConnectionRef): readonly string[]
   dueAt(ref: ConnectionRef): number | undefined
-  /** Entries of the hash of grants that are not current. */
+  /** The grants that are not current, as they are stored. */
   grantEntries(ref: ConnectionRef): Readonly<Record<string, string>>
   events(ref: ConnectionRef): readonly AuditEvent[]
-}
-
-interface Cell {
-  record?: Connection
-  lease?: { readonly owner: string; readonly until: number }
-  dueAt?: number | undefined
-  budget: string[]
-  readonly grants: Map<number, string>
-  readonly events: AuditEvent[]
+  /** Events that belong to no connection. */
+  looseEvents(): readonly AuditEvent[]
 }
 
 /** Makes an empty store whose leases end by `clock`. A wait ends by a real timer. */
@@ -52,10 +46,11 @@ export function createMemoryStore({ clock }: { clock: Clock }): MemoryStore {
   const waiters = new Map<string, Set<() => void>>()
   const faults = new Map<Method, Fault[]>()
   const counts = new Map<Method, number>()
+  const loose: AuditEvent[] = []
 
   function cell(ref: ConnectionRef): Cell {
     const key = refKey(ref)
-    const found = cells.get(key) ?? { budget: [], grants: new Map(), events: [] }
+    const found = cells.get(key) ?? emptyCell(ref)
     cells.set(key, found)
     return found
   }
@@ -101,14 +96,15 @@ export function createMemoryStore({ clock }: { clock: Clock }): MemoryStore {
     }
     refuseNewer(at.record)
     refuseNewer(next)
+    if (!changeConnect(at, input.connect ?? [])) return { kind: 'lost', current: at.record, connectChanged: true }
     // A copy, as from the wire: nobody may count on being handed his own object.
     at.record = structuredClone(next)
     for (const { number, entry } of input.grants ?? []) {
       if (entry === undefined) at.grants.delete(number)
-      else at.grants.set(number, entry)
+      else at.grants.set(number, encodeWaitingGrant(entry))
     }
     at.events.push(...(input.events ?? []))
-    at.dueAt = input.dueAt
+    at.dueAt = trueDue(at, input.dueAt)
     giveBack(at, input.giveBack)
     if (input.closeBudgetUntil !== undefined) at.budget.push(`${input.closeBudgetUntil}:closed:${next.writeId}`)
     if (input.owner !== undefined) free(at, input.owner)
@@ -125,6 +121,7 @@ export function createMemoryStore({ clock }: { clock: Clock }): MemoryStore {
   }
 
   const store: MemoryStore = {
+    ...createMemoryConnect({ clock, cells, cell, run, isAway: () => store.away, loose }),
     away: false,
     read: (ref) => run('read', () => cell(ref).record),
     list: (tenant, options) => run('list', () => list(tenant, options)),
@@ -141,8 +138,7 @@ export function createMemoryStore({ clock }: { clock: Clock }): MemoryStore {
         giveBack(cell(ref), charge)
         free(cell(ref), owner)
       }),
-    waitingGrants: (ref) =>
-      run('waitingGrants', () => [...cell(ref).grants].sort(([a], [b]) => a - b).map(waitingGrant)),
+    waitingGrants: (ref) => run('waitingGrants', () => grantsOf(cell(ref))),
 
     publish(ref) {
       for (const resume of waiters.get(refKey(ref)) ?? []) setImmediate(resume)
@@ -169,13 +165,10 @@ export function createMemoryStore({ clock }: { clock: Clock }): MemoryStore {
     budget: (ref) => cell(ref).budget,
     dueAt: (ref) => cell(ref).dueAt,
     grantEntries: (ref) => Object.fromEntries(cell(ref).grants),
-    events: (ref) => cell(ref).events
+    events: (ref) => cell(ref).events,
+    looseEvents: () => loose
   }
   return store
-}
-
-function matches(record: Connection | undefined, seen: Seen): boolean {
-  return record?.revision === seen?.revision && record?.writeId === seen?.writeId
 }
 
 function free(at: Cell, owner: string): void {
@@ -195,7 +188,7 @@ function endOf(entry: string, windowMs: number): number {
 
 function overUntil(
   budget: readonly string[],
-  { share, limit, windowMs, now, ignoreClosed }: Parameters<ConnectionStore['begin']>[0]
+  { share, limit, windowMs, now }: Parameters<ConnectionStore['begin']>[0]
 ): number | undefined {
   const ends = (wanted: string) =>
     budget
@@ -204,13 +197,8 @@ function overUntil(
       .sort((a, b) => a - b)
   const own = ends(share)
   const freeAt = own.length < limit ? 0 : (own[own.length - limit] ?? now + windowMs)
-  const until = Math.max(freeAt, ignoreClosed ? 0 : (ends('closed').at(-1) ?? 0))
+  const until = Math.max(freeAt, ends('closed').at(-1) ?? 0)
   return until > 0 ? until : undefined
-}
-
-function waitingGrant([number, entry]: [number, string]): WaitingGrant {
-  const { kind, dataCenter, refresh } = JSON.parse(entry)
-  return { number, kind, dataCenter, sealedRefresh: Buffer.from(refresh, 'base64') }
 }
 
 function refuseNewer(record: Connection | undefined): void {

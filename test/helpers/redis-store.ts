@@ -1,12 +1,16 @@
+import type { ConnectStore, Tombstones } from '../../src/domain/connect-ports.ts'
 import type { AuditEvent, Clock, ConnectionStore } from '../../src/domain/ports.ts'
 import { type AuditLog, createAuditLog } from '../../src/redis/audit-log.ts'
 import { createBatchReader } from '../../src/redis/batch-reader.ts'
 import { type Clients, type ClientsOptions, createClients } from '../../src/redis/clients.ts'
+import { createConnectStore } from '../../src/redis/connect-store.ts'
 import { createConnectionStore } from '../../src/redis/connection-store.ts'
+import { type ClaimedDueIndex, createDueIndex } from '../../src/redis/due-index.ts'
 import { createIndexes } from '../../src/redis/indexes.ts'
 import { createKeys, type Keys } from '../../src/redis/keys.ts'
 import type { ScriptedRedis } from '../../src/redis/scripts.ts'
 import { createStoreCall, type StoreCall } from '../../src/redis/store-call.ts'
+import { createTombstones } from '../../src/redis/tombstones.ts'
 import type { Teardown } from './tcp-proxy.ts'
 
 export interface OpenStore {
@@ -15,6 +19,9 @@ export interface OpenStore {
   readonly keys: Keys
   readonly call: StoreCall
   readonly auditLog: AuditLog
+  readonly connectStore: ConnectStore
+  readonly dueIndex: ClaimedDueIndex
+  readonly tombstones: Tombstones
   /** What `onUnfinished` was told. */
   readonly unfinished: unknown[]
 }
@@ -42,6 +49,9 @@ export async function openStore(t: Teardown, options: OpenStoreOptions): Promise
   const client = wrap(clients.fast)
   const auditLog = createAuditLog({ client, call, keys })
   const unfinished: unknown[] = []
+  const indexes = createIndexes({ client, call, keys, clock })
+  const onUnfinished = (_ref: unknown, error: unknown) => unfinished.push(error)
+  const beside = { client, call, keys, indexes, auditLog, onUnfinished }
   const store = createConnectionStore({
     fast: client,
     durable: clients.durable,
@@ -49,12 +59,22 @@ export async function openStore(t: Teardown, options: OpenStoreOptions): Promise
     keys,
     clock,
     reader: createBatchReader({ client, call, keys }),
-    indexes: createIndexes({ client, call, keys, clock }),
+    indexes,
     auditLog,
     ...(replicas && { replicas }),
-    onUnfinished: (_ref, error) => unfinished.push(error)
+    onUnfinished
   })
-  return { store, clients, keys, call, auditLog, unfinished }
+  return {
+    store,
+    clients,
+    keys,
+    call,
+    auditLog,
+    connectStore: createConnectStore(beside),
+    dueIndex: createDueIndex(beside),
+    tombstones: createTombstones(beside),
+    unfinished
+  }
 }
 
 /** The events of one connection in the audit stream, in order. */

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { CONTROL_INPUTS } from '../../src/simulator/control-inputs.ts'
-import { controlPath } from '../../src/simulator/control-server.ts'
+import { controlPath } from '../../src/simulator/control-path.ts'
 import type { Controls } from '../../src/simulator/controls.ts'
 import type { LedgerFilter } from '../../src/simulator/ledger.ts'
 

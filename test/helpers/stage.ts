@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { freePort } from '../../src/commands/redis-probe.ts'
 import type { Knobs } from '../../src/simulator/knobs.ts'
 import { type Answer, call } from './calls.ts'
 import { findLeaks, redisTexts } from './leaks.ts'
@@ -18,7 +19,8 @@ export interface StageOptions {
   readonly knobs?: Partial<Knobs>
   /** A Redis of the test's own, to be killed or frozen. */
   readonly redis?: Pick<TestRedis, 'url' | 'client'>
-  readonly args?: readonly string[]
+  /** Default `api`: nothing happens that no test asked for. */
+  readonly role?: 'api' | 'worker' | 'all'
 }
 
 /** The whole program on real parts: a Redis, the simulator, broker processes, and everything they said. */
@@ -39,7 +41,11 @@ export interface Stage {
     options?: ApiOptions & { dataCenter?: string; user?: string }
   ): Promise<{ refreshToken: string; user: string }>
   /** One more broker process on the same Redis and simulator. */
-  startBroker(): Promise<BrokerProcess>
+  startBroker(role?: StageOptions['role']): Promise<BrokerProcess>
+  /** The origin of the public listener of the first process. */
+  readonly publicUrl: string
+  /** What the leak scan looks at and for, beside what the stage collects itself. */
+  readonly seen: { readonly bodies: [where: string, text: string][]; readonly secrets: string[] }
   metric(name: string, broker?: number): Promise<number>
   /** Throws when a secret stands in Redis, a log line or a body. Runs by itself at the end of the test. */
   scan(): Promise<void>
@@ -65,17 +71,21 @@ export async function openStage(t: Test, options: StageOptions = {}): Promise<St
   const simulator = await createTestSimulator(t, { clients: [client], ...(options.knobs && { knobs: options.knobs }) })
   const keys = { service: apiKey(), admin: apiKey(), other: apiKey() }
   const sealingKey = randomBytes(32)
+  const publicUrl = `http://127.0.0.1:${await freePort()}`
   const config = merge(
-    baseConfig({ redis: { url: redis.url, prefix }, simulator, client, keys, sealingKey }),
+    baseConfig({ redis: { url: redis.url, prefix }, simulator, client, keys, sealingKey, publicUrl }),
     options.config ?? {}
   )
   const bodies: [string, string][] = []
+  const seen = { bodies, secrets: [] as string[] }
   const brokers: BrokerProcess[] = []
   const logs: BrokerProcess[] = []
   const scanner = redis.client()
 
-  const start = async () => {
-    const broker = await startBroker(t, config, options.args)
+  const start = async (role: StageOptions['role'] = options.role ?? 'api') => {
+    // Only one process can have the public address; the others stand behind it in spirit.
+    const listen = logs.length === 0 || role === 'worker' ? {} : { listen: { ...config.listen, public: '127.0.0.1:0' } }
+    const broker = await startBroker(t, { ...config, ...listen }, ['--role', role])
     logs.push(broker)
     await broker.ready()
     return broker
@@ -88,6 +98,8 @@ export async function openStage(t: Test, options: StageOptions = {}): Promise<St
     keys,
     sealingKey,
     config,
+    publicUrl,
+    seen,
     startBroker: start,
 
     async api(method, path, { broker = 0, as = 'service', body, query = '', onSent } = {}) {
@@ -126,7 +138,7 @@ export async function openStage(t: Test, options: StageOptions = {}): Promise<St
 
     async scan() {
       const { secrets } = await simulator.control.secrets()
-      const all = [...secrets, ...Object.values(keys), sealingKey.toString('base64')]
+      const all = [...secrets, ...seen.secrets, ...Object.values(keys), sealingKey.toString('base64')]
       const said = logs.map((broker, index): [string, string] => [`log of broker ${index}`, broker.output()])
       const leaks = findLeaks(all, [...(await redisTexts(scanner, prefix)), ...said, ...bodies])
       if (leaks.length > 0) throw new Error(`secrets in clear: ${JSON.stringify(leaks)}`)
@@ -145,16 +157,17 @@ interface Parts {
   readonly client: { id: string; secret: string }
   readonly keys: Stage['keys']
   readonly sealingKey: Buffer
+  readonly publicUrl: string
 }
 
-function baseConfig({ redis, simulator, client, keys, sealingKey }: Parts): Record<string, object | string> {
+function baseConfig({ redis, simulator, client, keys, sealingKey, publicUrl }: Parts) {
   const rows = Object.entries(simulator.dataCenters).map(([key, origin]) => [
     key,
     { accounts: origin, api: origin, desk: origin }
   ])
   return {
-    public_url: 'http://127.0.0.1:8080',
-    listen: { public: '127.0.0.1:0', api: '127.0.0.1:0', management: '127.0.0.1:0' },
+    public_url: publicUrl,
+    listen: { public: new URL(publicUrl).host, api: '127.0.0.1:0', management: '127.0.0.1:0' },
     redis,
     sealing: { keys: [{ id: 'k1', key: sealingKey.toString('base64') }] },
     data_centers: Object.fromEntries(rows),
@@ -190,13 +203,13 @@ function baseConfig({ redis, simulator, client, keys, sealingKey }: Parts): Reco
   }
 }
 
-function merge(base: Record<string, object | string>, over: Record<string, object>): Record<string, object | string> {
-  return Object.fromEntries(
-    [...new Set([...Object.keys(base), ...Object.keys(over)])].map((key) => {
-      const below = base[key]
-      return [key, typeof below === 'object' && over[key] ? { ...below, ...over[key] } : (over[key] ?? below ?? {})]
-    })
-  )
+function merge(base: ReturnType<typeof baseConfig>, over: Record<string, object>): ReturnType<typeof baseConfig> {
+  const under: Record<string, unknown> = base
+  const merged = Object.entries(over).map(([key, value]) => {
+    const below = under[key]
+    return [key, typeof below === 'object' ? { ...below, ...value } : value]
+  })
+  return { ...base, ...Object.fromEntries(merged) }
 }
 
 /** A token reply is the one body that may hold a token, in the one member for it. */

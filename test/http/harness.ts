@@ -10,6 +10,7 @@ import { type Action, type Consumer, judge } from '../../src/domain/policy.ts'
 import type { HandOut } from '../../src/domain/ports.ts'
 import { Secret } from '../../src/domain/secret.ts'
 import { createHttp, type HttpDeps, type HttpServers } from '../../src/http/servers.ts'
+import { createFakeAdmin, createFakePages, PUBLIC_URL } from './connect-fakes.ts'
 
 export const NOW = Date.UTC(2026, 10, 24, 12, 0, 0, 250)
 export const ACCESS_TOKEN = 'the-access-token'
@@ -21,7 +22,7 @@ export const TOKEN_URL = '/v1/tenants/acme/connections/desk/token'
 
 export const admin: Consumer = {
   name: 'ops',
-  allow: [{ actions: ['token', 'read', 'connect', 'refresh'], tenants: ['*'], connections: ['*'] }]
+  allow: [{ actions: ['token', 'read', 'connect', 'refresh', 'disconnect'], tenants: ['*'], connections: ['*'] }]
 }
 
 /** May ask for tokens of `acme`, and nothing else. */
@@ -132,14 +133,19 @@ export function createFakeBroker() {
 
 const hashOf = (key: string) => `sha256:${createHash('sha256').update(key).digest('hex')}`
 
-/** All three servers over a fake broker, with what they recorded. Closed with the test. */
+/** All three servers over fakes of the domain, with what they recorded. Closed with the test. */
 export async function startHttp(t: { teardown(fn: () => unknown): unknown }, changes: Partial<HttpDeps> = {}) {
   const fake = createFakeBroker()
+  const fakePages = createFakePages()
+  const fakeAdmin = createFakeAdmin(connectionOf(ACME))
   const handOuts: HandOut[] = []
   const faults: { error: unknown; requestId: string }[] = []
   const clock = { at: NOW, now: () => clock.at }
   const http = await createHttp({
     broker: fake.broker,
+    grantAdmin: fakeAdmin.grantAdmin,
+    connectPages: fakePages.pages,
+    publicUrl: PUBLIC_URL,
     consumers: new Map([
       [hashOf(ADMIN_KEY), admin],
       [hashOf(SERVICE_KEY), service]
@@ -151,6 +157,7 @@ export async function startHttp(t: { teardown(fn: () => unknown): unknown }, cha
     recordHandOut: (handOut) => handOuts.push(handOut),
     tokenLimit: { perSecond: 10, burst: 1000 },
     adminLimit: { perMinute: 1000, limiter: undefined, prefix: 'ztb' },
+    publicLimit: { perMinute: 1000, limiter: undefined, prefix: 'ztb' },
     ready: () => ({ ready: true, checks: { redis: 'ok' } }),
     metrics: async () => '# HELP up Whether it is up.\nup 1\n',
     onServerError: (error, requestId) => faults.push({ error, requestId }),
@@ -158,7 +165,7 @@ export async function startHttp(t: { teardown(fn: () => unknown): unknown }, cha
     ...changes
   })
   t.teardown(() => closeAll(http))
-  return { ...fake, http, api: http.api, handOuts, faults, clock }
+  return { ...fake, ...fakePages, ...fakeAdmin, http, api: http.api, web: http.public, handOuts, faults, clock }
 }
 
 async function closeAll(http: HttpServers): Promise<void> {

@@ -7,7 +7,7 @@ import { createStoreCall } from '../../src/redis/store-call.ts'
 import { createWakeUp } from '../../src/redis/wake-up.ts'
 import { connection, eventually, freshRef, successor } from '../helpers/connections.ts'
 import { startRedisProcess, startTcpProxy, testRedis } from '../helpers/redis.ts'
-import { openStore } from '../helpers/redis-store.ts'
+import { type OpenStore, openStore } from '../helpers/redis-store.ts'
 
 const AWAY = { code: 'ERR_STORE_UNAVAILABLE', retryAfterMs: 1000 }
 
@@ -17,8 +17,9 @@ const works = (store: ConnectionStore, ref: ConnectionRef) => () =>
     () => false
   )
 
-/** Every method of the port, called once. */
-function everyCall(store: ConnectionStore, ref: ConnectionRef): (() => Promise<unknown>)[] {
+/** Every method of the ports, called once. */
+function everyCall(open: OpenStore, ref: ConnectionRef): (() => Promise<unknown>)[] {
+  const { store, connectStore, dueIndex, tombstones, auditLog } = open
   const asks = { ref, seen: undefined, owner: 'me', ttlMs: 9, share: 'anyone', limit: 1, windowMs: 9, now: 1 } as const
   const next = connection(ref)
   return [
@@ -29,7 +30,17 @@ function everyCall(store: ConnectionStore, ref: ConnectionRef): (() => Promise<u
     () => store.release(ref, 'me'),
     () => store.waitingGrants(ref),
     () => store.commit({ seen: undefined, next, dueAt: 1 }),
-    () => store.commit({ seen: undefined, next, dueAt: 1, durable: true })
+    () => store.commit({ seen: undefined, next, dueAt: 1, durable: true }),
+    () => connectStore.items(ref),
+    () => connectStore.change(ref, { changes: [] }),
+    () => connectStore.pointToFlow('f', { ref, id: 'f' }, 9),
+    () => connectStore.findFlow('f'),
+    () => connectStore.takeState('0'.repeat(64)),
+    () => dueIndex.claim({ now: 1, limit: 500, visibilityMs: 1 }),
+    () => dueIndex.renew([ref], 1),
+    () => dueIndex.settle(ref, undefined, undefined),
+    () => tombstones.remove(ref, next),
+    () => auditLog.relayOutbox(ref)
   ]
 }
 
@@ -40,11 +51,12 @@ function block(ms: number): void {
 
 t.test('a frozen server: every call fails in under half a second, and works when it thaws', async (t) => {
   const server = await startRedisProcess(t)
-  const { store } = await openStore(t, { url: server.url, prefix: 'ztb' })
+  const open = await openStore(t, { url: server.url, prefix: 'ztb' })
+  const { store } = open
   const first = connection(freshRef())
   await store.commit({ seen: undefined, next: first, dueAt: 1 })
   server.pause()
-  for (const call of everyCall(store, freshRef())) {
+  for (const call of everyCall(open, freshRef())) {
     const began = performance.now()
     await t.rejects(call(), AWAY)
     t.ok(performance.now() - began < 500)
@@ -60,7 +72,8 @@ t.test('a killed server: calls fail at once, and the same clients work again aft
   const server = await startRedisProcess(t, { appendOnly: true })
   const changes: ClientStateChange[] = []
   const onStateChange = (change: ClientStateChange) => changes.push(change)
-  const { store, clients } = await openStore(t, { url: server.url, prefix: 'ztb', onStateChange })
+  const open = await openStore(t, { url: server.url, prefix: 'ztb', onStateChange })
+  const { store, clients } = open
   const first = connection(freshRef())
   await store.commit({ seen: undefined, next: first, dueAt: 1 })
   await server.client().config('SET', 'appendfsync', 'always')
@@ -70,7 +83,7 @@ t.test('a killed server: calls fail at once, and the same clients work again aft
 
   await server.kill()
   await eventually(() => changes.filter(({ state }) => state === 'down').length === 4)
-  for (const call of everyCall(store, freshRef())) {
+  for (const call of everyCall(open, freshRef())) {
     const began = performance.now()
     await t.rejects(call(), AWAY)
     t.ok(performance.now() - began < 500)

@@ -507,8 +507,25 @@ t.test('the command prints its addresses as one line of JSON and ends with 0 on 
   t.strictSame(await once(child, 'exit'), [0, null])
 })
 
+t.test('the command runs any data centers, and its clients have the redirect URIs that it was given', async (t) => {
+  const uris = ['https://a.example/oauth/callback', 'https://b.example/oauth/callback']
+  const args = ['--data-center', 'in:0', '--data-center', 'eu:1', '--port-eu', '0', '--control-port', '0']
+  const child = startCommand([...args, ...uris.flatMap((uri) => ['--redirect-uri', uri])])
+  const [line] = (await once(createInterface(child.stdout), 'line')) as [string]
+  const { simulator } = JSON.parse(line)
+  t.strictSame(Object.keys(simulator.data_centers), ['in', 'eu'])
+  const clients = await read(fetch(`${simulator.control}/list-clients`))
+  t.match(clients.body.clients, [{ secrets: { in: String, eu: String }, redirect_uris: uris }])
+  const users = await read(fetch(`${simulator.control}/list-users`))
+  t.match(users.body.users, [{ data_center: 'in', user: 'sam' }, { user: 'anna' }, { user: 'emil' }])
+  child.kill('SIGTERM')
+  t.strictSame(await once(child, 'exit'), [0, null])
+})
+
 t.test('the command refuses bad flags with one sentence and exit 1', async (t) => {
-  for (const args of [['--port-us', 'x'], ['--client', 'hush'], ['--nonsense']]) {
+  const twice = ['--data-center', 'us:0', '--data-center', 'us:0']
+  const bad = [['--port-us', 'x'], ['--client', 'hush'], ['--nonsense'], ['--data-center', 'us'], twice]
+  for (const args of bad) {
     const child = startCommand(args)
     const [[code], [line]] = await Promise.all([once(child, 'exit'), once(createInterface(child.stderr), 'line')])
     t.equal(code, 1)

@@ -1,117 +1,31 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import http, { type IncomingMessage, type ServerResponse } from 'node:http'
-import https from 'node:https'
+import type { ServerResponse } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
-import { inspect } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { gzipSync } from 'node:zlib'
-import t, { type Test } from 'tap'
+import t from 'tap'
 
 import type { App } from '../../src/domain/app.ts'
-import type { DataCenter } from '../../src/domain/data-center.ts'
 import { Secret } from '../../src/domain/secret.ts'
-import { createZohoAccounts, type ZohoAccountsOptions } from '../../src/zoho/accounts.ts'
-
-const pem = (name: string) => readFileSync(new URL(`fixtures/loopback-${name}.pem`, import.meta.url), 'utf8')
-const CERT = pem('cert')
-const ACCESS = `1000.${'a'.repeat(32)}.${'b'.repeat(32)}`
-const REFRESH = `1000.${'c'.repeat(32)}.${'d'.repeat(32)}`
-const CLIENT_SECRET = 'e'.repeat(42)
-const TOKEN = { access_token: ACCESS, expires_in: 3600, token_type: 'Bearer' }
-const PLACE = { app: 'desk', dataCenter: 'us' }
-const refreshToken = new Secret(REFRESH)
-const failed = (code: string, sent = true) => ({ kind: 'failed', code, sent })
-
-type Answer = (response: ServerResponse, seen: Seen) => void
-interface Seen {
-  readonly method: string | undefined
-  readonly url: string | undefined
-  readonly headers: IncomingMessage['headers']
-  readonly form: URLSearchParams
-}
-
-/** A real accounts server on loopback that answers as the test says and remembers what it saw. */
-async function startServer(t: Test, answer: Answer, { tls = false } = {}) {
-  const seen: Seen[] = []
-  const sockets = new Set<net.Socket>()
-  const counts = { connections: 0, running: 0, most: 0 }
-  const handler = async (request: IncomingMessage, response: ServerResponse) => {
-    let body = ''
-    for await (const chunk of request) body += chunk
-    const one = { method: request.method, url: request.url, headers: request.headers, form: new URLSearchParams(body) }
-    seen.push(one)
-    counts.running += 1
-    counts.most = Math.max(counts.most, counts.running)
-    response.once('close', () => {
-      counts.running -= 1
-    })
-    answer(response, one)
-  }
-  const server = tls ? https.createServer({ key: pem('key'), cert: CERT }, handler) : http.createServer(handler)
-  server.on('connection', (socket: net.Socket) => {
-    counts.connections += 1
-    sockets.add(socket)
-    socket.on('error', () => {})
-    socket.once('close', () => sockets.delete(socket))
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  return { origin: `${tls ? 'https' : 'http'}://127.0.0.1:${port}`, port, seen, sockets, counts }
-}
-
-const app = (name: string, dataCenters: string[], more: Partial<App> = {}): App => ({
-  name,
-  product: 'desk',
-  clientId: `1000.${name.toUpperCase()}`,
-  clientSecrets: new Map(dataCenters.map((key) => [key, new Secret(CLIENT_SECRET)])),
-  scopes: ['Desk.tickets.READ', 'Desk.basic.READ'],
-  dataCenters,
-  startAt: 'us',
-  ...more
-})
-const dataCenter = (key: string, accounts: string): DataCenter => ({
-  key,
-  accounts,
-  api: 'https://www.zohoapis.com',
-  desk: 'https://desk.zoho.com'
-})
-
-async function start(t: Test, origin: string, more: Partial<ZohoAccountsOptions> = {}) {
-  const accounts = await createZohoAccounts({
-    apps: [app('desk', ['us'])],
-    dataCenters: [dataCenter('us', origin)],
-    debug: undefined,
-    ...more
-  })
-  t.teardown(() => accounts.close())
-  return { accounts, refresh: (more = {}) => accounts.refresh({ ...PLACE, refreshToken, ...more }) }
-}
-
-function json(response: ServerResponse, body: unknown, status = 200, headers = {}): void {
-  response.writeHead(status, { 'content-type': 'application/json;charset=UTF-8', ...headers })
-  response.end(typeof body === 'string' ? body : JSON.stringify(body))
-}
-
-/** Waits for a fact; fails loudly when it does not come. */
-async function until(fact: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5000
-  while (!fact()) {
-    if (Date.now() > deadline) throw new Error(`never came true: ${fact}`)
-    await turn()
-  }
-}
-
-const hidesSecrets = (t: Test, value: unknown) => {
-  const text = inspect(value, { depth: 20, showHidden: true, getters: true })
-  for (const secret of [REFRESH, CLIENT_SECRET, ACCESS]) t.notOk(text.includes(secret), 'no secret inside')
-}
+import {
+  ACCESS,
+  type Answer,
+  app,
+  CERT,
+  CLIENT_SECRET,
+  dataCenter,
+  failed,
+  hidesSecrets,
+  json,
+  PLACE,
+  REFRESH,
+  refreshToken,
+  start,
+  startServer,
+  TOKEN,
+  until
+} from './harness.ts'
 
 t.test('a refresh is the plugin posting a form: no secret in the URL, nothing of ours added', async (t) => {
   const server = await startServer(t, (response) => json(response, TOKEN))
