@@ -15,6 +15,10 @@ const SECRET_MEMBERS = [
   'args'
 ]
 
+/** Lines wait for so many bytes or this long, whichever comes first. */
+const BUFFER_BYTES = 8192
+const FLUSH_EVERY_MS = 50
+
 /** One JSON line a fact, to stdout, written asynchronously; `close` writes what is left. */
 export interface Observer {
   readonly log: Logger
@@ -27,7 +31,9 @@ export interface Observer {
 
 /** Makes the program's logger. `stream` is for tests. */
 export function createObserver(options: { level: string; stream?: DestinationStream }): Observer {
-  const stdout = options.stream ? undefined : destination({ dest: 1, sync: false, minLength: 0 })
+  const stdout = options.stream ? undefined : destination({ dest: 1, sync: false, minLength: BUFFER_BYTES })
+  // One write for many lines: a write a line would cost more than the answer that it records.
+  const flushing = stdout && setInterval(() => stdout.flush(), FLUSH_EVERY_MS).unref()
   const stream = options.stream ?? (stdout as DestinationStream)
   const base = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } }
   const log = pino(
@@ -99,6 +105,7 @@ export function createObserver(options: { level: string; stream?: DestinationStr
     },
     async close() {
       if (!stdout) return
+      clearInterval(flushing)
       await new Promise<void>((resolve) => stdout.flush(() => resolve()))
     }
   }

@@ -64,7 +64,8 @@ t.test('a grant is imported, its token issued, and the token works at the produc
   )
   const { body: list } = await stage.api('GET', '/v1/tenants/acme/connections', { as: 'admin' })
   t.match(list, { connections: [{ connection_id: 'desk', status: 'active' }] })
-  t.match(stage.brokers[0]?.output(), /"audit":"token.issued","consumer":"service","tenant":"acme","connection":"desk"/)
+  const line = '"audit":"token.issued","consumer":"service","tenant":"acme","connection":"desk"'
+  await until('the hand-out is recorded', () => stage.brokers[0]?.output().includes(line) ?? false)
 })
 
 t.test('3000 requests at three processes for one expired connection make one upstream refresh', async (t) => {
