@@ -37,12 +37,12 @@ export function createAttend(deps: AttendDeps): (ref: ConnectionRef) => Promise<
     const { connection, waiting } = whole
     if (!connection) return dueIndex.settle(ref, undefined, undefined)
     if (waiting.some(({ kind, due }) => kind === 'superseded' && due <= clock.now())) kickRevoke(ref)
-    if (isOver(whole, clock.now())) {
+    if (isOver({ ...whole, connection }, clock.now())) {
       await tombstones.remove(ref, connection)
       return
     }
     const { latest, notBefore } = await refreshIfDue(connection)
-    const due = latest && dueAt(latest, clock.now())
+    const due = latest && ownDue({ ...whole, connection: latest }, clock.now())
     await dueIndex.settle(ref, latest, due === undefined ? undefined : Math.max(due, notBefore))
   }
 
@@ -88,11 +88,29 @@ export function createAttend(deps: AttendDeps): (ref: ConnectionRef) => Promise<
   }
 }
 
+type Known = WholeConnection & { readonly connection: Connection }
+
+/** Statuses in which a record goes when it is due. */
+function isPassing({ status }: Connection): boolean {
+  return status === 'pending' || status === 'disconnected'
+}
+
+/** When the record itself is due. One that would go stays while a link may still be used or something waits. */
+function ownDue({ connection, waiting, items }: Known, now: number): number | undefined {
+  const due = dueAt(connection, now)
+  if (due === undefined || !isPassing(connection)) return due
+  const links = items.links.filter((link) => linkRefusal(link, now) === undefined)
+  return Math.max(
+    due,
+    ...links.map(({ expiresAt }) => expiresAt),
+    ...items.flows.filter(isOpen).map(({ deadline }) => deadline),
+    ...waiting.map((grant) => grant.due)
+  )
+}
+
 /** Whether nothing of this connection needs to be remembered any more. */
-function isOver({ connection, waiting, items }: WholeConnection, now: number): boolean {
-  if (!connection || waiting.length > 0 || items.flows.some(isOpen)) return false
-  if (connection.status === 'disconnected') return now >= (dueAt(connection, now) ?? Number.POSITIVE_INFINITY)
-  if (connection.status !== 'pending') return false
-  const usable = items.links.some((link) => linkRefusal(link, now) === undefined)
-  return !usable && now >= (dueAt(connection, now) ?? Number.POSITIVE_INFINITY)
+function isOver(whole: Known, now: number): boolean {
+  const { connection, waiting, items } = whole
+  if (!isPassing(connection) || waiting.length > 0 || items.flows.some(isOpen)) return false
+  return now >= (ownDue(whole, now) ?? Number.POSITIVE_INFINITY)
 }

@@ -77,6 +77,7 @@ export function createConnectCallback(deps: ConnectCallbackDeps): ConnectPages['
     { code, state }: CallbackInput
   ): Promise<CallbackOutcome> {
     const { ref, flow } = underway
+    const verifier = deps.sealer.open(Buffer.from(underway.state.verifier, 'base64'), { purpose: 'state', ref })
     const exchanging: ConnectFlow = {
       ...flow,
       status: 'exchanging',
@@ -86,7 +87,6 @@ export function createConnectCallback(deps: ConnectCallbackDeps): ConnectPages['
     // A real write before the code is spent: a store that cannot take this would lose the grant.
     if (!(await connectStore.change(ref, { changes: [flowChange(flow, exchanging)] })))
       return ended(underway, 'flow_ended')
-    const verifier = deps.sealer.open(Buffer.from(underway.state.verifier, 'base64'), { purpose: 'state', ref })
     // The person may close the tab and the process may be told to stop: the grant is stored all the same.
     const run = deps.shield.run(async () => {
       const sentAt = clock.now()
@@ -100,7 +100,7 @@ export function createConnectCallback(deps: ConnectCallbackDeps): ConnectPages['
       return deps.storeGrant({ ...underway, flow: exchanging }, dataCenter.key, reply, sentAt)
     })
     const result = await byDeadline(run, deps.settings.callerDeadlineMs)
-    return ended(underway, result ?? 'store_unavailable')
+    return ended(underway, result ?? 'exchange_outcome_unknown')
   }
 
   async function fail(underway: FlowUnderway, flow: ConnectFlow, result: ConnectResult): Promise<CallbackOutcome> {

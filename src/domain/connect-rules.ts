@@ -1,7 +1,9 @@
+import { auditEvent, type Stamp } from './change.ts'
 import type { LinkRefusal } from './connect-broker.ts'
 import type { ConnectChange, ConnectFlow, ConnectLink, ConnectResult } from './connect-link.ts'
 import type { ConnectItems } from './connect-ports.ts'
 import type { DataCenter } from './data-center.ts'
+import type { AuditEvent } from './ports.ts'
 
 /** A link may be opened this often; more is somebody fishing. */
 export const MAX_STARTS = 5
@@ -49,8 +51,27 @@ export function endAll({ links, flows }: ConnectItems, now: number): ConnectChan
     ...links
       .filter((link) => link.revokedAt === undefined && link.spentBy === undefined)
       .map((link) => linkChange(link, { ...link, revokedAt: now })),
-    ...flows.filter(isOpen).map((flow) => flowChange(flow, endedFlow(flow, 'failed', 'flow_ended', now)))
+    ...endFlows(flows, now)
   ]
+}
+
+/** What ends when a link is taken back: itself, and its flows on their way. */
+export function endLink(link: ConnectLink, { flows }: ConnectItems, now: number): ConnectChange[] {
+  const own = flows.filter(({ linkId }) => linkId === link.id)
+  return [linkChange(link, { ...link, revokedAt: now }), ...endFlows(own, now)]
+}
+
+function endFlows(flows: readonly ConnectFlow[], now: number): ConnectChange[] {
+  return flows.filter(isOpen).map((flow) => flowChange(flow, endedFlow(flow, 'failed', 'flow_ended', now)))
+}
+
+/** The events of flows that these changes end while their code is being spent: Zoho may give a grant that nobody stores. */
+export function possibleOrphans(changes: readonly ConnectChange[], stamp: Stamp): AuditEvent[] {
+  return changes.flatMap(({ kind, id, seen }) =>
+    kind === 'flow' && seen?.status === 'exchanging'
+      ? [auditEvent('connect_flow.failed', stamp, { flow: id, result: 'flow_ended', possible_orphan: true })]
+      : []
+  )
 }
 
 /** How a flow that missed its deadline came out. */

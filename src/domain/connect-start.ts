@@ -47,7 +47,7 @@ export function createConnectStart(
           tenantLabel: link.tenantLabel ?? ref.tenant,
           app: app.name,
           scopes: app.scopes,
-          reconnect: connection.details.grantNumber > 0
+          reconnect: connection.status === 'active' || connection.status === 'reconnect_required'
         }
       }
     },
@@ -109,7 +109,8 @@ export function createConnectStart(
     const refused = linkRefusal(link, clock.now())
     if (refused || !link || !connection) return { refused: refused ?? 'link_unknown' }
     const app = deps.apps.get(link.app)
-    return app ? { ref, link, app, connection } : { refused: 'app_unknown' }
+    if (!app?.dataCenters.includes(link.dataCenter ?? app.startAt)) return { refused: 'app_unknown' }
+    return { ref, link, app, connection }
   }
 
   function newFlow({ link, app, connection }: OpenLink): ConnectFlow {

@@ -31,7 +31,9 @@ export function disconnectRequested(
     grants,
     events: [
       auditEvent('connection.disconnect_requested', stamp, { purge }),
-      ...(status === 'disconnected' ? [auditEvent('connection.disconnected', stamp, {})] : [])
+      ...(status === 'disconnected' && current.status !== 'disconnected'
+        ? [auditEvent('connection.disconnected', stamp, {})]
+        : [])
     ]
   }
 }

@@ -3,7 +3,7 @@ import { auditEvent, type Stamp } from './change.ts'
 import type { GrantAdmin } from './connect-broker.ts'
 import type { ConnectFlow, ConnectLink } from './connect-link.ts'
 import type { ConnectStore, Tokens } from './connect-ports.ts'
-import { endAll, endedFlow, flowChange } from './connect-rules.ts'
+import { endAll, endedFlow, flowChange, possibleOrphans } from './connect-rules.ts'
 import { type Connection, decide } from './connection.ts'
 import { disconnectRequested, quarantineSet } from './end-change.ts'
 import { BrokerError } from './errors.ts'
@@ -30,7 +30,8 @@ export interface GrantAdminDeps {
   readonly kickRevoke: (ref: ConnectionRef) => void
 }
 
-type Access = VerifiedGrant['access']
+/** What a candidate becomes current with: a live access token, and the refresh token if Zoho gave a new one. */
+type Fresh = Pick<VerifiedGrant, 'access'> & Partial<Pick<VerifiedGrant, 'refreshToken'>>
 type FlowOfConnection = { readonly flow: ConnectFlow; readonly link: ConnectLink | undefined }
 
 /** What admins do with a grant that is there: confirm, quarantine, disconnect. */
@@ -51,7 +52,7 @@ export function createGrantAdmin(
       const { flow, link } = await findFlow(ref, flowId)
       const isRightUser = link?.userRefHash !== undefined && link.userRefHash === tokens.hash(userRef)
       if (flow.status === 'done' && isRightUser) return connection
-      if (flow.status !== 'awaiting_confirmation' || clock.now() >= flow.deadline) throw notWaiting(flow, clock.now())
+      if (flow.status !== 'awaiting_confirmation' || clock.now() >= flow.deadline) throw notWaiting(flow)
       if (!isRightUser) {
         await refuseCandidate(consumer, ref, flowId)
         kickRevoke(ref)
@@ -60,14 +61,14 @@ export function createGrantAdmin(
           'This grant was asked for by another user; it is being revoked. Make a new link.'
         )
       }
-      const access = await accessOfCandidate(ref, flowId)
+      const fresh = await freshen(ref, flowId)
       const { connection: confirmed } = await update(
         ref,
         (whole) => {
           const current = whole.items.flows.find(({ id }) => id === flowId)
           const candidate = candidateOf(whole.waiting, flowId)
           if (!whole.connection || current?.status === 'done') return undefined
-          if (current?.status !== 'awaiting_confirmation' || !candidate) throw notWaiting(current ?? flow, clock.now())
+          if (current?.status !== 'awaiting_confirmation' || !candidate || !fresh) throw notWaiting(current ?? flow)
           const stamp = stampOf(consumer)
           const options = {
             how: 'confirmed',
@@ -76,7 +77,7 @@ export function createGrantAdmin(
             revokeSupersededNow: link?.revokeSupersededNow ?? false
           } as const
           return {
-            ...grantStored(whole.connection, verified(ref, candidate, access), options, sealer, stamp),
+            ...grantStored(whole.connection, verified(ref, candidate, fresh), options, sealer, stamp),
             connect: [flowChange(current, endedFlow(current, 'done', 'connected', stamp.now))]
           }
         },
@@ -95,11 +96,14 @@ export function createGrantAdmin(
         ref,
         ({ connection: current, waiting, items }) => {
           if (!current) throw notFound()
-          const ended = current.status === 'disconnecting' || current.status === 'disconnected'
-          if (ended && (!purge || current.purge)) return undefined
           const stamp = stampOf(consumer)
+          const connect = endAll(items, stamp.now)
+          const ended = current.status === 'disconnecting' || current.status === 'disconnected'
+          // Links that were made since, and what came of them, end as those before did.
+          const anew = connect.length > 0 || waiting.some(({ kind }) => kind === 'candidate')
+          if (ended && !anew && (!purge || current.purge)) return undefined
           const change = disconnectRequested(current, waiting, purge, stamp)
-          return { ...change, connect: endAll(items, stamp.now) }
+          return { ...change, events: [...change.events, ...possibleOrphans(connect, stamp)], connect }
         },
         { durable: true }
       )
@@ -156,11 +160,11 @@ export function createGrantAdmin(
     })
   }
 
-  /** A live access token of the candidate, so that the old one is not given up for one that does not work. */
-  async function accessOfCandidate(ref: ConnectionRef, flowId: string): Promise<Access> {
+  /** A live access token of the candidate, so that the old one is not given up for one that does not work. Undefined: it waits no more. */
+  async function freshen(ref: ConnectionRef, flowId: string): Promise<Fresh | undefined> {
     const candidate = candidateOf(await store.waitingGrants(ref), flowId)
     const kept = candidate?.candidate
-    if (!candidate || !kept) throw linkNotFound()
+    if (!candidate || !kept) return undefined
     const under = { ref, dataCenter: candidate.dataCenter, grantNumber: candidate.number }
     if (kept.accessExpiresAt > clock.now()) {
       const token = sealer.open(kept.sealedAccess, {
@@ -169,12 +173,15 @@ export function createGrantAdmin(
         generation: 0,
         expiresAt: kept.accessExpiresAt
       })
-      return { token, issuedAt: kept.accessIssued, expiresAt: kept.accessExpiresAt }
+      return { access: { token, issuedAt: kept.accessIssued, expiresAt: kept.accessExpiresAt } }
     }
     const issuedAt = clock.now()
     const refreshToken = sealer.open(candidate.sealedRefresh, { purpose: 'refresh', ...under })
     const reply = await deps.upstream.refresh({ app: candidate.app, dataCenter: candidate.dataCenter, refreshToken })
-    if (reply.kind === 'granted') return { token: reply.accessToken, issuedAt, expiresAt: issuedAt + reply.lifeMs }
+    if (reply.kind === 'granted') {
+      const access = { token: reply.accessToken, issuedAt, expiresAt: issuedAt + reply.lifeMs }
+      return { access, ...(reply.refreshToken && { refreshToken: reply.refreshToken }) }
+    }
     throw new BrokerError(
       'ERR_UPSTREAM_UNAVAILABLE',
       `Zoho gave no token for this grant (${reply.code}); it waits on. Repeat after the time in Retry-After.`,
@@ -182,16 +189,16 @@ export function createGrantAdmin(
     )
   }
 
-  function verified(ref: ConnectionRef, candidate: WaitingGrant, access: Access): VerifiedGrant {
-    const { app, clientId, dataCenter, number, sealedRefresh } = candidate
-    const refreshToken = sealer.open(sealedRefresh, { purpose: 'refresh', ref, dataCenter, grantNumber: number })
+  function verified(ref: ConnectionRef, grant: WaitingGrant, { access, refreshToken }: Fresh): VerifiedGrant {
+    const { app, clientId, dataCenter, number, sealedRefresh, candidate } = grant
+    const under = { purpose: 'refresh', ref, dataCenter, grantNumber: number } as const
     return {
       ref,
       app,
       clientId,
       dataCenter,
-      scopes: candidate.candidate?.scopes ?? { requested: [], granted: [] },
-      refreshToken,
+      scopes: candidate?.scopes ?? { requested: [], granted: [] },
+      refreshToken: refreshToken ?? sealer.open(sealedRefresh, under),
       access
     }
   }
@@ -201,10 +208,9 @@ function candidateOf(waiting: readonly WaitingGrant[], flowId: string): WaitingG
   return waiting.find(({ candidate }) => candidate?.flowId === flowId)
 }
 
-function notWaiting(flow: ConnectFlow, now: number): BrokerError {
-  const late =
-    flow.result === 'confirmation_expired' || (flow.status === 'awaiting_confirmation' && now >= flow.deadline)
-  if (late || flow.status === 'failed') {
+/** Why there is nothing to confirm (any more): one that still waits is too late, or its grant was imported meanwhile. */
+function notWaiting(flow: ConnectFlow): BrokerError {
+  if (flow.status === 'failed' || flow.status === 'awaiting_confirmation') {
     return new BrokerError('ERR_FLOW_EXPIRED', 'This flow has ended without a connection; make a new link.')
   }
   if (flow.status === 'done') return new BrokerError('ERR_WRONG_USER', 'This flow was confirmed for another user.')

@@ -196,7 +196,7 @@ export function supersede(
   }
 }
 
-/** A waiting grant whose revoke is not to wait any longer. */
+/** A waiting grant whose revoke is not to wait any longer. One whose revoke has begun keeps its time: it is under way, or Zoho asked for a pause. */
 export function dueNow(grant: WaitingGrant, now: number): GrantChange {
-  return { number: grant.number, entry: { ...grant, due: Math.min(grant.due, now) } }
+  return { number: grant.number, entry: { ...grant, due: grant.revoking ? grant.due : Math.min(grant.due, now) } }
 }

@@ -8,6 +8,7 @@ import type { GuardedWrite } from './guarded-write.ts'
 import type { ConnectionRef } from './ids.ts'
 import type { LeaseLoop } from './lease-loop.ts'
 import type { Clock, ConnectionStore, Ids, Sealer, Upstream, UpstreamReply, WaitingGrant } from './ports.ts'
+import { isSameToken } from './same-token.ts'
 import type { Secret } from './secret.ts'
 import type { Shield } from './shield.ts'
 
@@ -139,20 +140,17 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
     const { details, sealedRefresh, ref } = current
     if (!sealedRefresh || details.dataCenter !== input.dataCenter || details.clientId !== input.app.clientId)
       return false
-    return open(sealedRefresh, ref, details.dataCenter, details.grantNumber).equals(input.refreshToken)
+    const { dataCenter, grantNumber } = details
+    return isSameToken(sealer, { ref, dataCenter, grantNumber, sealed: sealedRefresh }, input.refreshToken)
   }
 
   /** A grant that waits for its revoke and holds this very token must not be revoked any more. */
   function sameGrants(waiting: readonly WaitingGrant[], input: ImportInput): number[] {
-    const same = waiting.filter(({ sealedRefresh, dataCenter, number }) =>
-      open(sealedRefresh, input.ref, dataCenter, number).equals(input.refreshToken)
+    const same = waiting.filter(({ sealedRefresh: sealed, dataCenter, number }) =>
+      isSameToken(sealer, { ref: input.ref, dataCenter, grantNumber: number, sealed }, input.refreshToken)
     )
     if (same.some(({ revoking }) => revoking)) throw beingRevoked()
     return same.map(({ number }) => number)
-  }
-
-  function open(sealed: Uint8Array, ref: ConnectionRef, dataCenter: string, grantNumber: number): Secret {
-    return sealer.open(sealed, { purpose: 'refresh', ref, dataCenter, grantNumber })
   }
 }
 

@@ -3,7 +3,7 @@ import { auditEvent, type Change, type Stamp } from './change.ts'
 import type { GrantAdmin, LinkOptions } from './connect-broker.ts'
 import type { ConnectChange, ConnectLink } from './connect-link.ts'
 import type { ConnectStore, Tokens } from './connect-ports.ts'
-import { linkChange } from './connect-rules.ts'
+import { endLink, possibleOrphans } from './connect-rules.ts'
 import type { Connection } from './connection.ts'
 import { BrokerError } from './errors.ts'
 import { advanced } from './grant-change.ts'
@@ -73,11 +73,12 @@ export function createLinkAdmin(deps: LinkAdminDeps): Pick<GrantAdmin, 'createLi
         if (!connection || !link) throw linkNotFound()
         if (link.revokedAt !== undefined || link.spentBy !== undefined) return undefined
         const at = stamp(consumer.name)
+        const connect = endLink(link, items, at.now)
         return {
           next: advanced(connection, at),
           grants: [],
-          events: [auditEvent('connect_link.revoked', at, { link: linkId })],
-          connect: [linkChange(link, { ...link, revokedAt: at.now })]
+          events: [auditEvent('connect_link.revoked', at, { link: linkId }), ...possibleOrphans(connect, at)],
+          connect
         }
       })
     }

@@ -3,6 +3,7 @@ import type { Connection } from './connection.ts'
 import { isBrokerError } from './errors.ts'
 import type { ConnectionRef } from './ids.ts'
 import type { Clock, ConnectionStore, Emit, Fingerprint, Sealer } from './ports.ts'
+import { compareToken } from './same-token.ts'
 import type { Secret } from './secret.ts'
 
 export interface Orphan {
@@ -13,6 +14,8 @@ export interface Orphan {
   readonly why: string
   /** Given when no write of this grant was ever sent: then the last known record is enough to compare with. */
   readonly unsent?: { readonly known: Connection | undefined }
+  /** A write of this grant may still land: then it is only named. */
+  readonly mayLand?: boolean
 }
 
 /** Grants that Zoho gave and that were not stored. */
@@ -20,6 +23,8 @@ export interface Orphans {
   /** Ends one at Zoho, unless it is one that we keep. Never throws; what could not be ended is named in the audit. */
   revoke(orphan: Orphan): Promise<void>
 }
+
+type Found = ReturnType<typeof compareToken>
 
 export interface OrphansDeps {
   readonly store: ConnectionStore
@@ -34,7 +39,7 @@ export interface OrphansDeps {
 /** The one caller of the upstream revoke beside the revoke worker. */
 export function createOrphans({ store, upstream, sealer, audit, fingerprint, clock, emit }: OrphansDeps): Orphans {
   return {
-    async revoke({ ref, app, dataCenter, token, why, unsent }) {
+    async revoke({ ref, app, dataCenter, token, why, unsent, mayLand = false }) {
       const outcome = await keptOrRevoked()
       const name = fingerprint(token)
       emit({ type: 'grant.orphaned', ref, outcome, fingerprint: name })
@@ -44,31 +49,40 @@ export function createOrphans({ store, upstream, sealer, audit, fingerprint, clo
       )
 
       async function keptOrRevoked(): Promise<string> {
-        try {
-          if (await isKept(ref, token)) return 'kept'
-        } catch (error) {
-          if (!isBrokerError(error)) throw error
-          // A write that was sent may have landed: then this is the grant that serves, and an orphan costs less.
-          if (!unsent) return 'unknown'
-          if (unsent.known && holds(unsent.known, token)) return 'kept'
-        }
+        const found = mayLand ? 'unknown' : await compareWithStored()
+        // What may be the grant that serves is left alone: an orphan costs less.
+        if (found !== 'other') return found === 'same' ? 'kept' : 'unknown'
         const reply = await upstream.revoke({ app, dataCenter, refreshToken: token })
         return reply.kind === 'revoked' || reply.kind === 'gone' ? reply.kind : `failed: ${reply.code}`
+      }
+
+      async function compareWithStored(): Promise<Found> {
+        try {
+          return await compare(ref, token)
+        } catch (error) {
+          if (!isBrokerError(error)) throw error
+          // A write that was sent may have landed.
+          return unsent ? compareCurrent(unsent.known, token) : 'unknown'
+        }
       }
     }
   }
 
-  async function isKept(ref: ConnectionRef, token: Secret): Promise<boolean> {
-    const [connection, waiting] = [await store.read(ref), await store.waitingGrants(ref)]
-    if (connection && holds(connection, token)) return true
-    return waiting.some(({ sealedRefresh, dataCenter, number }) =>
-      sealer.open(sealedRefresh, { purpose: 'refresh', ref, dataCenter, grantNumber: number }).equals(token)
-    )
+  /** The current one is looked at twice: a candidate that is confirmed meanwhile moves there from the waiting ones. */
+  async function compare(ref: ConnectionRef, token: Secret): Promise<Found> {
+    const found = [compareCurrent(await store.read(ref), token)]
+    for (const { dataCenter, number, sealedRefresh: sealed } of await store.waitingGrants(ref)) {
+      found.push(compareToken(sealer, { ref, dataCenter, grantNumber: number, sealed }, token))
+    }
+    found.push(compareCurrent(await store.read(ref), token))
+    if (found.includes('same')) return 'same'
+    return found.includes('unknown') ? 'unknown' : 'other'
   }
 
-  function holds({ ref, sealedRefresh, details }: Connection, token: Secret): boolean {
-    if (!sealedRefresh) return false
+  function compareCurrent(connection: Connection | undefined, token: Secret): Found {
+    if (!connection?.sealedRefresh) return 'other'
+    const { ref, sealedRefresh: sealed, details } = connection
     const { dataCenter, grantNumber } = details
-    return sealer.open(sealedRefresh, { purpose: 'refresh', ref, dataCenter, grantNumber }).equals(token)
+    return compareToken(sealer, { ref, dataCenter, grantNumber, sealed }, token)
   }
 }

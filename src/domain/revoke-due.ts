@@ -1,6 +1,7 @@
 import type { Stamp } from './change.ts'
 import type { ConnectUpstream, RevokeReply } from './connect-ports.ts'
 import { waitingChanged } from './end-change.ts'
+import { isBrokerError } from './errors.ts'
 import type { ConnectionRef } from './ids.ts'
 import type { Clock, ConnectionStore, Emit, Ids, Sealer, WaitingGrant } from './ports.ts'
 import type { RecordUpdate } from './record-update.ts'
@@ -25,6 +26,9 @@ export interface RevokeDueDeps {
 }
 
 const ACTOR = 'revoke-worker'
+
+/** What cannot be opened is never deleted: the key may come back. */
+const UNREADABLE = 'ERR_SEALED_UNREADABLE'
 
 /** Ends at Zoho what is due among a connection's waiting grants. The sealed tokens go only when that is settled. */
 export function createRevokeDue(deps: RevokeDueDeps): (ref: ConnectionRef) => Promise<void> {
@@ -51,9 +55,17 @@ export function createRevokeDue(deps: RevokeDueDeps): (ref: ConnectionRef) => Pr
     return changed
   }
 
-  function revoke(ref: ConnectionRef, { app, dataCenter, number, sealedRefresh }: WaitingGrant): Promise<RevokeReply> {
-    const refreshToken = deps.sealer.open(sealedRefresh, { purpose: 'refresh', ref, dataCenter, grantNumber: number })
-    return deps.upstream.revoke({ app, dataCenter, refreshToken })
+  /** A sealing key or an app that is not configured any more may come back: a failure like others, and no reason to skip the next grant. */
+  async function revoke(ref: ConnectionRef, grant: WaitingGrant): Promise<RevokeReply> {
+    const { app, dataCenter, number, sealedRefresh } = grant
+    try {
+      const refreshToken = deps.sealer.open(sealedRefresh, { purpose: 'refresh', ref, dataCenter, grantNumber: number })
+      return await deps.upstream.revoke({ app, dataCenter, refreshToken })
+    } catch (error) {
+      if (!isBrokerError(error)) throw error
+      if (error.code === UNREADABLE) emit({ type: 'sealed.unreadable', ref, purpose: 'refresh' })
+      return { kind: 'failed', code: error.code, sent: false }
+    }
   }
 
   async function end(ref: ConnectionRef, grant: WaitingGrant, outcome: RevokeReply): Promise<void> {
@@ -68,7 +80,7 @@ export function createRevokeDue(deps: RevokeDueDeps): (ref: ConnectionRef) => Pr
         return waitingChanged(connection, waiting, { number, entry: undefined }, [{ type: 'grant.revoked', data }], at)
       }
       const since = now.since ?? at.now
-      if (at.now - since >= deps.settings.revokeGiveUpMs) {
+      if (at.now - since >= deps.settings.revokeGiveUpMs && outcome.code !== UNREADABLE) {
         const data = { grant: number, reason: now.reason, tries: now.tries + 1, code: outcome.code }
         return waitingChanged(
           connection,

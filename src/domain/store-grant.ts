@@ -8,8 +8,9 @@ import { isBrokerError } from './errors.ts'
 import type { FlowUnderway } from './flow-underway.ts'
 import { candidateStored, grantStored, type VerifiedGrant } from './grant-change.ts'
 import type { Orphans } from './orphans.ts'
-import type { Clock, Emit, Ids, Sealer, UpstreamReply, WaitingGrant } from './ports.ts'
+import type { AuditEvent, Clock, Emit, Ids, Sealer, UpstreamReply, WaitingGrant } from './ports.ts'
 import type { RecordUpdate, WholeConnection } from './record-update.ts'
+import { isSameToken } from './same-token.ts'
 
 /** Ends a flow with what Zoho answered: stores the grant, or revokes what must not be kept. Gives how the flow came out. */
 export type StoreGrant = (
@@ -36,6 +37,9 @@ export interface StoreGrantDeps {
   }
 }
 
+/** The grant is in the store. */
+const STORED: readonly ConnectResult[] = ['connected', 'awaiting_confirmation', 'not_durable']
+
 /** The write of a new grant: links spent, flow ended and tokens sealed in one. */
 export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
   const { orphans, sealer, clock, ids } = deps
@@ -44,13 +48,14 @@ export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
     const { ref, app } = underway
     if (reply.kind !== 'granted') return failed(underway, refusal(reply))
     const what = { ref, app: app.name, dataCenter }
+    const unsent = { known: underway.current }
     if (!reply.refreshToken) {
-      await orphans.revoke({ ...what, token: reply.accessToken, why: 'no_refresh_token' })
+      await orphans.revoke({ ...what, token: reply.accessToken, why: 'no_refresh_token', unsent })
       return failed(underway, 'no_refresh_token')
     }
     const granted = reply.scopes ?? app.scopes
     if (app.scopes.some((scope) => !granted.includes(scope))) {
-      await orphans.revoke({ ...what, token: reply.refreshToken, why: 'scopes_missing' })
+      await orphans.revoke({ ...what, token: reply.refreshToken, why: 'scopes_missing', unsent })
       return failed(underway, 'scopes_missing')
     }
     const grant: VerifiedGrant = {
@@ -63,15 +68,16 @@ export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
       access: { token: reply.accessToken, issuedAt: sentAt, expiresAt: sentAt + reply.lifeMs }
     }
     const { result, sent } = await insist(underway, grant, reply, sentAt)
-    const kept: readonly ConnectResult[] = ['connected', 'awaiting_confirmation', 'not_durable', 'grant_being_revoked']
-    if (!kept.includes(result)) {
-      const unsent = sent ? {} : { unsent: { known: underway.current } as const }
-      await orphans.revoke({ ...what, token: reply.refreshToken, why: result, ...unsent })
-      return failed(underway, result)
-    }
     if (result === 'grant_being_revoked') return failed(underway, result)
-    deps.kickRevoke(ref)
-    return result
+    if (STORED.includes(result)) {
+      deps.kickRevoke(ref)
+      return result
+    }
+    const orphan = { ...what, token: reply.refreshToken, why: result }
+    if (!sent) await orphans.revoke({ ...orphan, unsent })
+    // A write without an answer may still be on its way; over a flow that has ended it cannot land.
+    else await orphans.revoke({ ...orphan, mayLand: result === 'store_unavailable' && !(await end(underway, result)) })
+    return failed(underway, result)
   }
 
   /** Repeats the write while the store stumbles: this grant cannot be had again without its person. */
@@ -126,14 +132,17 @@ export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
     if (link.spentBy !== undefined) return { result: 'link_spent' }
     if (flow.status !== 'exchanging') return { result: flow.result ?? 'flow_ended' }
     if (connection.epoch !== flow.epoch) return { result: 'connection_changed' }
-    const same = waiting.filter((each) => isSameToken(each, grant))
+    const same = waiting.filter(({ dataCenter, number, sealedRefresh: sealed }) =>
+      isSameToken(sealer, { ref: grant.ref, dataCenter, grantNumber: number, sealed }, grant.refreshToken)
+    )
     if (same.some(({ revoking }) => revoking)) return { result: 'grant_being_revoked' }
     const freed = same.map(({ number }) => number)
     const stamp: Stamp = { now: clock.now(), writeId: ids.writeId(), actor: `link:${link.id}` }
     if (isCurrentToken(connection, grant)) {
       const change = refreshed(connection, reply, sealer, { ...stamp, sentAt })
       const grants = freed.map((number) => ({ number, entry: undefined }))
-      return { result: 'connected', change: { ...change, grants, connect: ends(flow, link, 'done', stamp.now) } }
+      const events = [...change.events, unchanged(connection, stamp)]
+      return { result: 'connected', change: { ...change, grants, events, connect: ends(flow, link, stamp.now) } }
     }
     return link.confirm
       ? asCandidate(connection, waiting, items.flows, { flow, link, grant, freed }, stamp)
@@ -147,7 +156,7 @@ export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
               sealer,
               stamp
             ),
-            connect: ends(flow, link, 'done', stamp.now)
+            connect: ends(flow, link, stamp.now)
           }
         }
   }
@@ -187,44 +196,46 @@ export function createStoreGrant(deps: StoreGrantDeps): StoreGrant {
     }
   }
 
-  function ends(flow: ConnectFlow, link: ConnectLink, status: 'done', now: number) {
+  function ends(flow: ConnectFlow, link: ConnectLink, now: number) {
     return [
-      flowChange(flow, endedFlow(flow, status, 'connected', now)),
+      flowChange(flow, endedFlow(flow, 'done', 'connected', now)),
       linkChange(link, { ...link, spentBy: flow.id })
     ]
   }
 
-  function isSameToken(each: WaitingGrant, grant: VerifiedGrant): boolean {
-    const context = {
-      purpose: 'refresh',
-      ref: grant.ref,
-      dataCenter: each.dataCenter,
-      grantNumber: each.number
-    } as const
-    return sealer.open(each.sealedRefresh, context).equals(grant.refreshToken)
+  function isCurrentToken({ ref, details, sealedRefresh: sealed }: Connection, grant: VerifiedGrant): boolean {
+    const { dataCenter, grantNumber } = details
+    if (!sealed || dataCenter !== grant.dataCenter) return false
+    return isSameToken(sealer, { ref, dataCenter, grantNumber, sealed }, grant.refreshToken)
   }
 
-  function isCurrentToken({ ref, details, sealedRefresh }: Connection, grant: VerifiedGrant): boolean {
-    if (!sealedRefresh || details.dataCenter !== grant.dataCenter) return false
-    const context = {
-      purpose: 'refresh',
-      ref,
-      dataCenter: details.dataCenter,
-      grantNumber: details.grantNumber
-    } as const
-    return sealer.open(sealedRefresh, context).equals(grant.refreshToken)
-  }
-
-  async function failed({ ref, flow }: FlowUnderway, result: ConnectResult): Promise<ConnectResult> {
-    const { now, actor } = { now: clock.now(), actor: `link:${flow.linkId}` }
-    await deps.connectStore
-      .change(ref, {
-        changes: [flowChange(flow, endedFlow(flow, 'failed', result, now))],
-        events: [auditEvent('connect_flow.failed', { now, actor, writeId: '' }, { flow: flow.id, result })]
-      })
-      .catch(() => false)
+  async function failed(underway: FlowUnderway, result: ConnectResult): Promise<ConnectResult> {
+    await end(underway, result)
     return result
   }
+
+  /** Ends the flow unless somebody else did; whether it is known to have ended. If not, its deadline ends it. */
+  async function end({ ref, flow }: FlowUnderway, result: ConnectResult): Promise<boolean> {
+    const { now, actor } = { now: clock.now(), actor: `link:${flow.linkId}` }
+    const orphan = result === 'exchange_outcome_unknown' && { possible_orphan: true }
+    try {
+      await deps.connectStore.change(ref, {
+        changes: [flowChange(flow, endedFlow(flow, 'failed', result, now))],
+        events: [auditEvent('connect_flow.failed', { now, actor, writeId: '' }, { flow: flow.id, result, ...orphan })]
+      })
+      return true
+    } catch (error) {
+      if (!isBrokerError(error)) throw error
+      return false
+    }
+  }
+}
+
+/** Zoho gave the grant that is the current one already. */
+function unchanged({ details }: Connection, stamp: Stamp): AuditEvent {
+  const { app, dataCenter, grantNumber } = details
+  const data = { app, data_center: dataCenter, grant: grantNumber, same_grant: true }
+  return auditEvent('connection.connected', stamp, data)
 }
 
 function refusal(reply: Exclude<UpstreamReply, { kind: 'granted' }>): ConnectResult {
