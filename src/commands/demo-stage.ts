@@ -154,7 +154,7 @@ function brokerConfig({ redisUrl, prefix, simulator, broker, clientId, keys }: C
     },
     // Compressed, so that nobody waits a minute for Zoho's second no.
     refresh: { budget: 20, second_strike_ms: 1000, backoff_first_ms: 500 },
-    sweep: { every_ms: 500 },
+    sweep: { every_ms: 500, visibility_ms: 2000 },
     shutdown: { drain_ms: 0 }
   })
 }

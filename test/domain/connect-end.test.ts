@@ -549,12 +549,14 @@ t.test('the look at a connection that is due', async (t) => {
       const { ref } = await world.connect(freshRef(), { age: 55 * MINUTE })
       world.upstream.replies(reply)
       await world.main.attend(ref)
-      const { nextTryAt } = (await world.read(ref)).details.failure ?? {}
-      t.equal(world.store.dueAt(ref), nextTryAt)
+      const { nextTryAt = 0 } = (await world.read(ref)).details.failure ?? {}
+      // The clock goes on while the time to wait is reckoned.
+      const isNextTry = () => Math.abs((world.store.dueAt(ref) ?? 0) - nextTryAt) < SECOND
+      t.ok(isNextTry())
       await world.main.attend(ref)
       await world.sweep()
       t.equal(world.upstream.calls.length, 1)
-      t.equal(world.store.dueAt(ref), nextTryAt)
+      t.ok(isNextTry())
     }
   })
 

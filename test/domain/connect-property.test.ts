@@ -201,7 +201,9 @@ function createStory() {
     async step(name: string, n: number, beside: string | undefined) {
       issued = undefined
       world.skip(5 * SECOND)
-      const [done] = await Promise.all([act(name, n), beside !== undefined && act(beside, n + 1)])
+      const [done, too] = await Promise.all([act(name, n), beside === undefined || act(beside, n + 1)])
+      // What a sweep claimed and did not finish is hidden for a while.
+      if ([name, beside].includes('sweep') && !(done && too)) world.skip(41 * SECOND)
       await Promise.all([main.shield.idle(), other.shield.idle()])
       await check()
       if (beside !== undefined) return
@@ -248,7 +250,7 @@ t.test(
           for (const [name, n, beside] of steps) await step(name, n, beside)
           await end()
         }),
-        { numRuns: Number(process.env.RUNS ?? 60) }
+        { numRuns: 60 }
       )
     )
   }

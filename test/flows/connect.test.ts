@@ -170,7 +170,7 @@ t.test('25 reconnects of one user: never more than 3 live grants at Zoho, 1 in t
   const stage = await openStage(t, {
     role: 'all',
     knobs: { ...knobs, access_life_ms: 5000 },
-    config: { sweep: { every_ms: 200 } }
+    config: { sweep: { every_ms: 200, visibility_ms: 2000 } }
   })
   const ada = createPerson(stage)
   let most = 0
@@ -189,7 +189,7 @@ t.test('a reconnect under load: no failed request, and no token that is dead bef
     role: 'all',
     processes: 2,
     knobs: { ...knobs, access_life_ms: 8000 },
-    config: { sweep: { every_ms: 200 } }
+    config: { sweep: { every_ms: 200, visibility_ms: 2000 } }
   })
   const ada = createPerson(stage)
   await ada.connect((await makeLink(stage, 'desk')).url)
@@ -293,7 +293,7 @@ t.test('a grant that nobody confirms is revoked, and a late confirmation is told
   const stage = await openStage(t, {
     role: 'all',
     knobs,
-    config: { connect: { confirm_life_ms: 1000 }, sweep: { every_ms: 200 } }
+    config: { connect: { confirm_life_ms: 1000 }, sweep: { every_ms: 200, visibility_ms: 2000 } }
   })
   const ada = createPerson(stage)
   const { url } = await makeLink(stage, 'desk', { confirm: true, user_ref: 'user-1' })

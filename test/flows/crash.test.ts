@@ -6,9 +6,10 @@ import { openStage, type Stage } from '../helpers/stage.ts'
 // Each test mostly waits for a lease to end.
 t.jobs = 3
 
-const LEASE_MS = 2500
+const LEASE_MS = 3200
 const UPSTREAM_MS = 1500
 const config = {
+  redis: { command_timeout_ms: 500 },
   refresh: {
     upstream_timeout_ms: UPSTREAM_MS,
     connect_timeout_ms: 1000,

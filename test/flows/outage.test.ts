@@ -14,7 +14,7 @@ async function untilServed(stage: Stage): Promise<number> {
 
 t.test('Redis frozen or away: 503 in under 500 ms, no upstream call, recovery without a restart', async (t) => {
   const redis = await startRedisProcess(t, { appendOnly: true })
-  const stage = await openStage(t, { redis })
+  const stage = await openStage(t, { redis, config: { redis: { command_timeout_ms: 200 } } })
   await stage.connect('desk')
   await stage.connect('crm')
   await stage.simulator.control.clearLedger()
@@ -50,7 +50,10 @@ t.test(
   "a store that fails behind Zoho's answer: those who wait are served, the write is repeated until it lands",
   async (t) => {
     const redis = await startRedisProcess(t, { appendOnly: true })
-    const stage = await openStage(t, { redis, knobs: { access_life_ms: 1000 } })
+    const stage = await openStage(t, {
+      redis,
+      knobs: { access_life_ms: 1000 }
+    })
     const { control } = stage.simulator
     await stage.connect('desk')
     const { body } = await stage.api('GET', '/v1/tenants/acme/connections/desk', { as: 'admin' })
