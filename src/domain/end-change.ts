@@ -1,7 +1,8 @@
 import { auditEvent, type Change, type Stamp } from './change.ts'
+import type { ConnectFlow } from './connect-link.ts'
 import type { Connection } from './connection.ts'
 import { advanced, dueNow, givenUp, nextEpoch, supersede } from './grant-change.ts'
-import type { GrantChange, WaitingGrant } from './ports.ts'
+import type { AuditEvent, GrantChange, WaitingGrant } from './ports.ts'
 
 /** An admin ends the connection: nothing is issued any more, its grants are revoked now. */
 export function disconnectRequested(
@@ -34,6 +35,15 @@ export function disconnectRequested(
       ...(status === 'disconnected' ? [auditEvent('connection.disconnected', stamp, {})] : [])
     ]
   }
+}
+
+/** Names the exchanges that a disconnect ends: should their process die now, nobody else would tell of their grants. */
+export function exchangesCutShort(flows: readonly ConnectFlow[], stamp: Stamp): AuditEvent[] {
+  return flows
+    .filter(({ status }) => status === 'exchanging')
+    .map(({ id }) =>
+      auditEvent('connect_flow.failed', stamp, { flow: id, result: 'flow_ended', possible_orphan: true })
+    )
 }
 
 /** Hand-outs stop or go on; the grant is kept. */

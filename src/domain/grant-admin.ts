@@ -5,7 +5,7 @@ import type { ConnectFlow, ConnectLink } from './connect-link.ts'
 import type { ConnectStore, Tokens } from './connect-ports.ts'
 import { endAll, endedFlow, flowChange } from './connect-rules.ts'
 import { type Connection, decide } from './connection.ts'
-import { disconnectRequested, quarantineSet } from './end-change.ts'
+import { disconnectRequested, exchangesCutShort, quarantineSet } from './end-change.ts'
 import { BrokerError } from './errors.ts'
 import { givenUp, grantStored, type VerifiedGrant } from './grant-change.ts'
 import type { ConnectionRef } from './ids.ts'
@@ -99,7 +99,8 @@ export function createGrantAdmin(
           if (ended && (!purge || current.purge)) return undefined
           const stamp = stampOf(consumer)
           const change = disconnectRequested(current, waiting, purge, stamp)
-          return { ...change, connect: endAll(items, stamp.now) }
+          const events = [...change.events, ...exchangesCutShort(items.flows, stamp)]
+          return { ...change, events, connect: endAll(items, stamp.now) }
         },
         { durable: true }
       )

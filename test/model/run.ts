@@ -88,7 +88,8 @@ export async function checkModel(lanes: readonly Lane[], options: ModelOptions):
       })
       if (!details.failed) return
       const { message } = details.errorInstance as Error
-      report ??= `${message}\n${fc.defaultReportMessage({ ...details, errorInstance: null })}`
+      const found = fc.stringify(details.counterexample)
+      report ??= `${message}\n{ seed: ${details.seed}, path: "${details.counterexamplePath}" }\n${found}`
     })
   )
   return report
