@@ -8,11 +8,12 @@ import {
   STATUSES,
   type Status
 } from '../../src/domain/connection.ts'
+import { exchangesCutShort } from '../../src/domain/end-change.ts'
 import { isId, parseRefKey, refKey } from '../../src/domain/ids.ts'
 import { ACTIONS, type Consumer, judge, mayEverywhere, type Rule, seekAllowed } from '../../src/domain/policy.ts'
 import { createShield } from '../../src/domain/shield.ts'
 import { createSingleFlight } from '../../src/domain/single-flight.ts'
-import { connection } from '../helpers/connections.ts'
+import { connectFlow, connection } from '../helpers/connections.ts'
 import { consumer } from './harness.ts'
 
 const ids = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._~-]{0,6}$/)
@@ -244,4 +245,13 @@ t.test('shield', async (t) => {
     await waiting
     t.equal(shield.size(), 0)
   })
+})
+
+t.test('a disconnect names the grants that an exchange under way may bring, and no others', async (t) => {
+  const flows = (['open', 'exchanging', 'awaiting_confirmation', 'done', 'failed'] as const).map((status) =>
+    connectFlow('l', { status })
+  )
+  const events = exchangesCutShort(flows, { now: 5, writeId: '', actor: 'ops' })
+  t.match(events, [{ type: 'connect_flow.failed', actor: 'ops', data: { flow: flows[1]?.id, possible_orphan: true } }])
+  t.equal(events.length, 1)
 })
