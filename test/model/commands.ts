@@ -205,9 +205,18 @@ const past: readonly Batch[] = Array.from({ length: 2 }, () => ({
   commands: [0, 1].map((c) => ({ do: 'import', p: c, c, what: 'new' }) as const)
 }))
 
+/** Somebody who asks for a refresh again and again. */
+const pressed: readonly Batch[] = Array.from({ length: 7 }, () => ({
+  leapMs: 31 * SECOND,
+  commands: [{ do: 'force', p: 0, c: 0 }]
+}))
+
 /** What a run does. */
 export const batches: fc.Arbitrary<readonly Batch[]> = fc
-  .tuple(fc.constantFrom([], past, past), fc.array(batch, { minLength: 2, maxLength: 12, size: 'max' }))
+  .tuple(
+    fc.constantFrom([], past, past, [...past, ...pressed]),
+    fc.array(batch, { minLength: 2, maxLength: 12, size: 'max' })
+  )
   .map(([before, rest]) => [...before, ...rest])
 
 /** Does one command. Resolves when whoever asked has an answer. */

@@ -5,6 +5,7 @@ import { isBrokerError } from '../../src/domain/errors.ts'
 import { type ConnectionRef, refKey } from '../../src/domain/ids.ts'
 import type { BrokerEvent } from '../../src/domain/ports.ts'
 import type { Clients } from '../../src/redis/clients.ts'
+import { createStoreCall } from '../../src/redis/store-call.ts'
 import { createFingerprint } from '../../src/sealing/fingerprint.ts'
 import { createKeyring } from '../../src/sealing/keyring.ts'
 import { type ModelProcess, openModelProcess, type ProcessPorts } from '../helpers/model-process.ts'
@@ -114,7 +115,7 @@ export function createWorld(lane: Lane, seed: number, mutant: Mutant | undefined
   const keys = [{ id: 'k1', key: randomBytes(32) }]
   const sealer = createKeyring({ keys, prefix })
   const fingerprint = createFingerprint({ keys, prefix })
-  const observer = joinStore(lane.observer, { prefix, clock })
+  const observer = joinStore(lane.observer, { prefix, clock, call: createStoreCall({ deadlineMs: REST_MS }) })
   const violation = (text: string) => void violations.push(text)
 
   const zoho = createModelZoho({
