@@ -211,10 +211,29 @@ const pressed: readonly Batch[] = Array.from({ length: 7 }, () => ({
   commands: [{ do: 'force', p: 0, c: 0 }]
 }))
 
+/** A grant is brought back while its revoke is on the way; both answers are late. */
+const race: readonly Batch[] = [
+  {
+    leapMs: 61 * MINUTE,
+    commands: [
+      { do: 'zoho', fault: 'hang' },
+      { do: 'import', p: 0, c: 0, what: 'old' }
+    ]
+  },
+  {
+    leapMs: 0,
+    commands: [
+      { do: 'zoho', fault: 'hang' },
+      { do: 'revoke_due', p: 1, c: 0 }
+    ]
+  },
+  { leapMs: 0, commands: [{ do: 'release' }] }
+]
+
 /** What a run does. */
 export const batches: fc.Arbitrary<readonly Batch[]> = fc
   .tuple(
-    fc.constantFrom([], past, past, [...past, ...pressed]),
+    fc.constantFrom([], past, past, [...past, ...pressed], [...past, ...race]),
     fc.array(batch, { minLength: 2, maxLength: 12, size: 'max' })
   )
   .map(([before, rest]) => [...before, ...rest])

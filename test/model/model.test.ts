@@ -4,9 +4,9 @@ import { MUTANTS } from './mutants.ts'
 import { checkModel, openLanes } from './run.ts'
 
 /** Runs of the model; `MODEL_RUNS` for more, `MODEL_SEED` for others. */
-const RUNS = Number(process.env.MODEL_RUNS ?? 160)
+const RUNS = Number(process.env.MODEL_RUNS ?? 120)
 const SEED = Number(process.env.MODEL_SEED ?? 20_261_124)
-const MUTANT_RUNS = 600
+const MUTANT_RUNS = 200
 const LANES = 8
 
 const { url } = await testRedis(t)
