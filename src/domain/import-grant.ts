@@ -74,6 +74,7 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
       return { connection: held.current, created: false }
     }
     return held.holding(async ({ owner, spent }) => {
+      const wasWaiting = held.current ? sameGrants(await store.waitingGrants(ref), input) : []
       const sentAt = clock.now()
       const reply = await deps.upstream.refresh({
         app: input.app.name,
@@ -88,7 +89,7 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
       const saved = await deps.write.save({
         ref,
         seen: held.current,
-        apply: (base) => changeFor(base, input, reply, sentAt),
+        apply: (base) => changeFor(base, input, reply, sentAt, wasWaiting),
         applies: (before, current): current is Connection => stillApplies(before, current),
         what: 'import',
         owner,
@@ -108,11 +109,14 @@ export function createImportGrant(deps: ImportDeps): ImportGrant {
     base: Connection | undefined,
     input: ImportInput,
     reply: Extract<UpstreamReply, { kind: 'granted' }>,
-    sentAt: number
+    sentAt: number,
+    wasWaiting: readonly number[]
   ): Promise<Change> {
     const { ref, app, dataCenter } = input
     const waiting = base ? await store.waitingGrants(ref) : []
     const freed = sameGrants(waiting, input)
+    // Zoho vouched for it, and then its revoke began and ended.
+    if (wasWaiting.some((number) => !freed.includes(number))) throw beingRevoked()
     const stamp = { now: clock.now(), sentAt, writeId: ids.writeId(), actor: input.actor }
     if (base && isCurrentToken(base, input)) {
       const grants = freed.map((number) => ({ number, entry: undefined }))

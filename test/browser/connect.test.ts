@@ -45,7 +45,11 @@ t.test('people connect in a real Chromium', async (t) => {
   const stage = await openStage(t, { role: 'all', knobs, config })
   // Here links and confirmations end soon.
   const connect = { link_life_ms: 1500, confirm_life_ms: 1500 }
-  const hasty = await openStage(t, { role: 'all', knobs, config: { ...config, connect, sweep: { every_ms: 200, visibility_ms: 2000 } } })
+  const hasty = await openStage(t, {
+    role: 'all',
+    knobs,
+    config: { ...config, connect, sweep: { every_ms: 200, visibility_ms: 2000 } }
+  })
   t.jobs = 4
   let cases = 0
 

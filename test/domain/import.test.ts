@@ -147,6 +147,24 @@ t.test('an import', async (t) => {
     t.equal(store.lease(ref), undefined)
   })
 
+  t.test('of a token that was revoked while Zoho vouched for it is refused', async (t) => {
+    const { importGrant, store, ref, read, sealer, upstream } = await setUp({})
+    const seen = await read(ref)
+    const bound = { purpose: 'refresh' as const, ref, dataCenter: 'eu', grantNumber: 7 }
+    const entry = waitingGrant(7, { sealedRefresh: sealer.seal(new Secret(NEW_TOKEN), bound) })
+    const waits = { ...seen, revision: seen.revision + 1, writeId: '00112233aabbccdd' }
+    await store.commit({ seen, next: waits, grants: [{ number: 7, entry }], dueAt: undefined })
+    const gate = upstream.hold()
+    const imported = importGrant()
+    await gate.arrived
+    const revoked = { ...waits, revision: waits.revision + 1, writeId: '00112233aabbccee' }
+    await store.commit({ seen: waits, next: revoked, grants: [{ number: 7, entry: undefined }], dueAt: undefined })
+    gate.open()
+    await t.rejects(imported, { code: 'ERR_GRANT_BEING_REVOKED' })
+    t.equal((await read(ref)).writeId, revoked.writeId)
+    t.equal(store.lease(ref), undefined)
+  })
+
   t.test('brings a disconnected connection back without touching what waits', async (t) => {
     const { importGrant, store, ref } = await setUp({ status: 'disconnected', age: 'none' })
     const { connection: after, created } = await importGrant()

@@ -26,26 +26,38 @@ export interface OpenStore {
   readonly unfinished: unknown[]
 }
 
-export interface OpenStoreOptions {
-  readonly url: string
+/** What a store stands on, beside its clients. */
+export interface JoinOptions {
   readonly prefix: string
   readonly clock?: Clock
   readonly replicas?: { readonly count: number; readonly waitMs: number }
-  readonly onStateChange?: NonNullable<ClientsOptions['onStateChange']>
-  readonly silenceMs?: number
   /** Stands between the store and its client, for tests of what a crash leaves behind. */
   readonly wrap?: (client: ScriptedRedis) => ScriptedRedis
+  /** The same for the client of grant-changing writes. */
+  readonly wrapDurable?: (client: ScriptedRedis) => ScriptedRedis
+  readonly call?: StoreCall
+}
+
+export interface OpenStoreOptions extends JoinOptions {
+  readonly url: string
+  readonly onStateChange?: NonNullable<ClientsOptions['onStateChange']>
+  readonly silenceMs?: number
 }
 
 /** A store put together as the program does it, connected; closed with the test. */
 export async function openStore(t: Teardown, options: OpenStoreOptions): Promise<OpenStore> {
-  const { url, prefix, clock = { now: Date.now }, replicas, wrap = (client) => client } = options
-  const { onStateChange = () => {}, silenceMs = 2000 } = options
+  const { url, replicas, onStateChange = () => {}, silenceMs = 2000 } = options
   const clients = createClients({ url, silenceMs, onStateChange, waitMs: replicas?.waitMs ?? 0 })
   t.teardown(() => clients.close(500))
   await clients.ready()
+  return joinStore(clients, options)
+}
+
+/** The parts of a store over clients that stand already. */
+export function joinStore(clients: Clients, options: JoinOptions): OpenStore {
+  const { prefix, clock = { now: Date.now }, replicas, wrap = (client) => client } = options
+  const { wrapDurable = (client) => client, call = createStoreCall() } = options
   const keys = createKeys(prefix)
-  const call = createStoreCall()
   const client = wrap(clients.fast)
   const auditLog = createAuditLog({ client, call, keys })
   const unfinished: unknown[] = []
@@ -54,7 +66,7 @@ export async function openStore(t: Teardown, options: OpenStoreOptions): Promise
   const beside = { client, call, keys, indexes, auditLog, onUnfinished }
   const store = createConnectionStore({
     fast: client,
-    durable: clients.durable,
+    durable: wrapDurable(clients.durable),
     call,
     keys,
     clock,
