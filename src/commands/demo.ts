@@ -41,6 +41,9 @@ export async function demoCommand(argv: string[], { stdout, stderr, environment 
     await play(stage, say, !flags.once)
     say(`\nEvery step held. Redis was ${stage.redis}.`)
     if (!flags.once) {
+      // The story ended with a disconnect; what is shown now is to end in a token.
+      const calls = createCalls(stage)
+      await calls.consent(await calls.connectLink())
       invite(stage, say)
       await stopped
     }
@@ -179,15 +182,17 @@ function redacted(token: Answer['body']): string {
 
 function invite({ broker, simulator, keys }: Stage, say: Say): void {
   say(`
-Try it yourself (Ctrl-C ends everything). The API keys live as long as this demo:
+Connected again, so that you can try it yourself (Ctrl-C ends everything). The API keys live as long as this demo:
 
-  curl -X POST -H 'Authorization: Bearer ${keys.service}' \\
-    ${broker.api}/v1/tenants/acme/connections/desk/token
+  API_KEY=${keys.service} OPS_KEY=${keys.admin}
+  curl -X POST -H "Authorization: Bearer $API_KEY" ${broker.api}/v1/tenants/acme/connections/desk/token
 
-  an admin's look:     curl -H 'Authorization: Bearer ${keys.admin}' ${broker.api}/v1/tenants/acme/connections
+  a connect link:      curl -X POST -H "Authorization: Bearer $OPS_KEY" -H 'Content-Type: application/json' \\
+                         --data '{"app":"desk"}' ${broker.api}/v1/tenants/acme/connections/desk/connect-links
+  an admin's look:     curl -H "Authorization: Bearer $OPS_KEY" ${broker.api}/v1/tenants/acme/connections
   the API document:    ${broker.api}/openapi.yaml
   metrics, readiness:  ${broker.management}/metrics  ${broker.management}/readyz
-  what Zoho was asked: ${simulator.control}/ledger`)
+  Zoho's side:         ${simulator.control}/ (grants, tokens, switches)`)
 }
 
 function untilSignal(): Promise<void> {
