@@ -9,6 +9,7 @@ import { createRedisClock } from './redis/clock.ts'
 import { createConnectStore } from './redis/connect-store.ts'
 import { createConnectionStore } from './redis/connection-store.ts'
 import { createDueIndex } from './redis/due-index.ts'
+import { createDurableScript } from './redis/durable-script.ts'
 import { watchEvictionPolicy } from './redis/eviction-policy.ts'
 import { createExposure } from './redis/exposure.ts'
 import { createIndexes } from './redis/indexes.ts'
@@ -22,11 +23,12 @@ export type RedisParts = ReturnType<typeof composeRedis>
 
 /** Opens the connections and joins the adapters on them. */
 export function composeRedis(config: Config, observer: Observer, metrics: Metrics) {
-  const { url, prefix, commandTimeoutMs, waitReplicas, waitMs } = config.redis
+  const { target, tls, prefix, commandTimeoutMs, waitReplicas, waitMs } = config.redis
   const { log } = observer
   const down = new Set<string>()
   const clients = createClients({
-    url: url.reveal(),
+    target,
+    ...(tls && { tls }),
     commandTimeoutMs,
     waitMs: waitReplicas > 0 ? waitMs : 0,
     onStateChange: ({ client, state, reason }) => {
@@ -45,7 +47,12 @@ export function composeRedis(config: Config, observer: Observer, metrics: Metric
     metrics.countIndexWriteFailed()
     log.warn({ connection: refKey(ref) }, 'an index entry behind a stored write failed; it is repaired later')
   }
-  const shared = { client, call, keys, indexes, auditLog, onUnfinished }
+  const durably = createDurableScript({
+    client: clients.durable,
+    call,
+    replicas: { count: waitReplicas, waitMs }
+  })
+  const shared = { client, durably, call, keys, indexes, auditLog, onUnfinished }
   const eviction = watchEvictionPolicy({
     client,
     call,
@@ -67,10 +74,8 @@ export function composeRedis(config: Config, observer: Observer, metrics: Metric
     store: createConnectionStore({
       ...shared,
       fast: client,
-      durable: clients.durable,
       clock,
-      reader: createBatchReader({ client, call, keys }),
-      replicas: { count: waitReplicas, waitMs }
+      reader: createBatchReader({ client, call, keys })
     }),
     connectStore: createConnectStore(shared),
     dueIndex: createDueIndex(shared),

@@ -1,7 +1,8 @@
 import { Secret } from '../domain/secret.ts'
 import { buildApp, dataCenterTable } from './apps.ts'
+import { buildRedis } from './build-redis.ts'
 import type { Config, LogLevel } from './config.ts'
-import { type Address, parseAddress } from './network.ts'
+import { addressOf } from './network.ts'
 import type { Settings } from './schema.ts'
 
 /** The frozen configuration of the program from settings without a fault. */
@@ -12,13 +13,7 @@ export function buildConfig(settings: Settings, logLevel: LogLevel): Config {
     publicUrl: new URL(settings.public_url).origin,
     listen: { public: addressOf(listen.public), api: addressOf(listen.api), management: addressOf(listen.management) },
     trustProxy: settings.trust_proxy,
-    redis: {
-      url: new Secret(redis.url),
-      prefix: redis.prefix,
-      waitReplicas: redis.wait_replicas,
-      waitMs: redis.wait_ms,
-      commandTimeoutMs: redis.command_timeout_ms
-    },
+    redis: buildRedis(redis),
     sealing: { keys: settings.sealing.keys.map(({ id, key }) => ({ id, key: new Secret(key) })) },
     apps: new Map(Object.entries(settings.apps).map(([name, app]) => [name, buildApp(name, app, dataCenters)])),
     dataCenters,
@@ -67,12 +62,6 @@ function buildRefresh(refresh: Settings['refresh']): Config['refresh'] {
     inFlight: refresh.in_flight,
     inFlightReserved: refresh.in_flight_reserved
   }
-}
-
-function addressOf(text: string): Address {
-  const address = parseAddress(text)
-  if (!address) throw new TypeError('an address that was not checked')
-  return address
 }
 
 /** Freezes a value with all that it holds. A frozen Map still takes `set`, so its own writers are replaced. */

@@ -1,5 +1,6 @@
+import { checkRedis } from './check-redis.ts'
 import { type Faults, formatPath, type Path } from './faults.ts'
-import { networkProblem, parseAddress, redisUrlProblem, urlProblem } from './network.ts'
+import { networkProblem, parseAddress, urlProblem } from './network.ts'
 import type { Settings } from './schema.ts'
 
 const SEALING_KEY_BYTES = 32
@@ -20,6 +21,7 @@ const ORDER = [
 export function checkSettings(settings: Settings, faults: Faults): void {
   checkListeners(settings, faults)
   checkUrls(settings, faults)
+  checkRedis(settings, faults)
   checkSealingKeys(settings, faults)
   checkConsumerKeys(settings, faults)
   checkNumbers(settings, faults)
@@ -47,7 +49,6 @@ function checkUrls(settings: Settings, faults: Faults): void {
     for (const [part, url] of Object.entries(row)) urls.push([['data_centers', key, part], url])
   }
   for (const [path, url] of urls) report(path, urlProblem(url), faults)
-  if (faults.clean(['redis', 'url'])) report(['redis', 'url'], redisUrlProblem(settings.redis.url), faults)
 }
 
 function checkSealingKeys({ sealing }: Settings, faults: Faults): void {

@@ -10,6 +10,32 @@ export interface ConfiguredConsumer extends Consumer {
   readonly keyHashes: readonly string[]
 }
 
+/** Which Redis to talk to; the host of a node may be a name. */
+export type RedisTarget =
+  | { readonly kind: 'single'; readonly url: Secret }
+  | (RedisLogin & {
+      readonly kind: 'sentinel'
+      readonly sentinels: readonly Address[]
+      readonly name: string
+      readonly sentinelUsername?: string
+      readonly sentinelPassword?: Secret
+      readonly database: number
+    })
+  | (RedisLogin & { readonly kind: 'cluster'; readonly nodes: readonly Address[] })
+
+export interface RedisLogin {
+  readonly username?: string
+  readonly password?: Secret
+}
+
+/** TLS towards Redis: PEM texts. */
+export interface RedisTls {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: Secret
+  readonly servername?: string
+}
+
 /** What the program runs with: checked, complete, deeply frozen. Times in ms. `docs/configuration.md` explains each. */
 export interface Config {
   /** An origin without a trailing slash. */
@@ -17,7 +43,8 @@ export interface Config {
   readonly listen: { readonly public: Address; readonly api: Address; readonly management: Address }
   readonly trustProxy: readonly string[]
   readonly redis: {
-    readonly url: Secret
+    readonly target: RedisTarget
+    readonly tls?: RedisTls
     readonly prefix: string
     readonly waitReplicas: number
     readonly waitMs: number

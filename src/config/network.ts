@@ -15,6 +15,13 @@ export function parseAddress(text: string): Address | undefined {
   return port > 65_535 || (bracketed && !isIPv6(host)) ? undefined : { host, port }
 }
 
+/** An address that was checked before. */
+export function addressOf(text: string): Address {
+  const address = parseAddress(text)
+  if (!address) throw new TypeError('an address that was not checked')
+  return address
+}
+
 /** Why `text` cannot be a URL that secrets or people are sent to; undefined when it can. */
 export function urlProblem(text: string): string | undefined {
   if (!URL.canParse(text)) return 'is not a valid URL'

@@ -40,7 +40,8 @@ const POLICY_PATTERN: Pattern = {
   expects: 'an id, `*`, or the beginning of an id and `*`'
 }
 
-const ADDRESS: Pattern = {
+/** Host and port. */
+export const ADDRESS: Pattern = {
   pattern: '^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9.-]+):[0-9]{1,5}$',
   expects: 'host:port, such as 0.0.0.0:8080 or [::]:8080'
 }

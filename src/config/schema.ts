@@ -5,9 +5,7 @@ import {
   address,
   choice,
   closed,
-  count,
   DATA_CENTER_KEY,
-  ms,
   NAME,
   named,
   origin,
@@ -16,6 +14,7 @@ import {
   secret,
   text
 } from './schema-parts.ts'
+import { Redis } from './schema-redis.ts'
 
 const NO_SPACE: Pattern = { pattern: '^\\S{1,1000}$', expects: 'text without white space' }
 const SCOPE: Pattern = { pattern: '^[^\\s,]{1,200}$', expects: 'one scope without spaces and commas' }
@@ -25,11 +24,6 @@ const KEY_HASH: Pattern = {
 }
 const BASE64: Pattern = { pattern: '^[A-Za-z0-9+/]+={0,2}$', expects: 'base64 (standard alphabet)' }
 const NETWORK: Pattern = { pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$', expects: 'an IP address or a CIDR range' }
-const REDIS_URL: Pattern = { pattern: '^rediss?://\\S+$', expects: 'a redis:// or rediss:// URL' }
-const PREFIX: Pattern = {
-  pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$',
-  expects: 'at most 32 letters, digits, dashes and underscores'
-}
 const WEB_URL: Pattern = { pattern: '^https?://\\S+$', expects: 'an https URL' }
 
 const App = closed(
@@ -92,24 +86,6 @@ const Listen = closed(
     management: address('Address for probes and metrics.', 8082)
   },
   { default: {} }
-)
-
-const Redis = closed(
-  {
-    url: secret('`redis://` or `rediss://` (TLS), with user, password and database number as needed.', REDIS_URL),
-    prefix: text('First part of every key. A backup opens only under the same prefix.', PREFIX, { default: 'ztb' }),
-    wait_replicas: count('Replicas that must hold a grant-changing write before it counts.', 0, 0, 16),
-    wait_ms: ms('How long to wait for them.', 1000),
-    command_timeout_ms: ms('Time for one command of a request.', 200)
-  },
-  {
-    notYet: {
-      sentinels: { what: 'Redis Sentinel', instead: 'url' },
-      name: { what: 'Redis Sentinel', instead: 'url' },
-      cluster: { what: 'Redis Cluster', instead: 'url' },
-      tls: { what: 'a mapping of TLS options (a `rediss://` URL is)' }
-    }
-  }
 )
 
 const SealingKey = closed({

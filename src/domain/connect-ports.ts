@@ -23,7 +23,12 @@ export interface ConnectStore {
   /** All or nothing: false when one of them was changed by somebody else. Events go to the outbox in the same write. */
   change(
     ref: ConnectionRef,
-    input: { readonly changes: readonly ConnectChange[]; readonly events?: readonly AuditEvent[] }
+    input: {
+      readonly changes: readonly ConnectChange[]
+      readonly events?: readonly AuditEvent[]
+      /** Wait for the configured replicas, else `ERR_NOT_DURABLE`: it is written, but may be lost with its primary. */
+      readonly durable?: boolean
+    }
   ): Promise<boolean>
   /** Makes a link findable by the SHA-256 of its token (hex). */
   pointToLink(tokenHash: string, pointer: ConnectPointer, lifeMs: number): Promise<void>

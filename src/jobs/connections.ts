@@ -11,9 +11,10 @@ export interface Connections {
 export function openConnections(connect: () => Redis): Connections {
   const client = connect()
   const all = [client]
-  const duplicate = client.duplicate.bind(client)
-  client.duplicate = (options) => {
-    const copy = duplicate(options)
+  // A cluster's takes its nodes first.
+  const duplicate: (...args: Parameters<Redis['duplicate']>) => Redis = client.duplicate.bind(client)
+  client.duplicate = (...args) => {
+    const copy = duplicate(...args)
     watch(copy)
     all.push(copy)
     return copy
@@ -34,7 +35,8 @@ function watch(connection: Redis): void {
 }
 
 function endForGood(connection: Redis): void {
-  connection.options.retryStrategy = () => null
+  const never = () => null
+  Object.assign(connection.options, { retryStrategy: never, clusterRetryStrategy: never })
   // A reconnect of BullMQ that was waiting takes the end of a connection for a reason to open it again.
   connection.on('connect', () => connection.disconnect())
   connection.disconnect()

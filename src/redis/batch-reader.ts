@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Connection } from '../domain/connection.ts'
 import type { ConnectionRef } from '../domain/ids.ts'
+import { fetchMany } from './fetch-many.ts'
 import type { Keys } from './keys.ts'
 import { createRecordMemo } from './record-memo.ts'
 import type { StoreCall } from './store-call.ts'
@@ -9,7 +10,7 @@ export interface BatchReaderDeps {
   readonly client: Pick<Redis, 'mgetBuffer'>
   readonly call: StoreCall
   readonly keys: Pick<Keys, 'record'>
-  /** Records in one MGET at most. Default 500. */
+  /** Records in one command at most. Default 500. */
   readonly maxBatch?: number
   /** Decoded records kept at most. Default 20 000. */
   readonly memoSize?: number
@@ -29,7 +30,7 @@ interface Asked {
   readonly reject: (error: unknown) => void
 }
 
-/** Reads of one event-loop turn go out as one MGET: what costs is the command, not the bytes (`speed.md` §3). */
+/** Reads of one event-loop turn go out together: what costs is the command, not the bytes (`speed.md` §3). */
 export function createBatchReader({
   client,
   call,
@@ -55,18 +56,20 @@ export function createBatchReader({
     // A batch that was full has gone before its turn ended.
     if (full !== batch) return
     batch = new Map()
-    void send(full)
+    send(full)
   }
 
-  async function send(sent: Map<string, Asked>): Promise<void> {
-    const all = [...sent]
-    try {
-      const values = await call(client.mgetBuffer(all.map(([key]) => key)))
-      all.forEach(([key, asked], i) => {
-        settle(key, asked, values[i])
-      })
-    } catch (error) {
-      for (const [, asked] of all) asked.reject(error)
+  function send(sent: Map<string, Asked>): void {
+    for (const { keys, values } of fetchMany(client, call, [...sent.keys()])) {
+      const asked = keys.map((key) => sent.get(key) as Asked)
+      values.then(
+        (found) => {
+          for (const [i, one] of asked.entries()) settle(keys[i] as string, one, found[i])
+        },
+        (error) => {
+          for (const { reject } of asked) reject(error)
+        }
+      )
     }
   }
 

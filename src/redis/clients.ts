@@ -1,6 +1,8 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import type { Redis } from 'ioredis'
+import { asCluster, openClient, type Temper } from './open-client.ts'
 import { SCRIPTS, type ScriptedRedis } from './scripts.ts'
 import { withoutArguments } from './store-call.ts'
+import type { RedisTarget, RedisTls } from './topology.ts'
 
 /** The jobs that a connection is made for; none of them shares one. */
 export type ClientName = 'fast' | 'durable' | 'limiter' | 'subscriber' | 'patient'
@@ -13,8 +15,8 @@ export interface ClientStateChange {
 }
 
 export interface ClientsOptions {
-  /** `redis://` or `rediss://`. */
-  readonly url: string
+  readonly target: RedisTarget
+  readonly tls?: RedisTls
   /** How long `limiter` waits for an answer; the others are bounded by their `StoreCall`. Default 200. */
   readonly commandTimeoutMs?: number
   /** A connection on which a command waits this long without one byte from the server is made anew. Default 2000. */
@@ -25,12 +27,7 @@ export interface ClientsOptions {
 }
 
 /** BullMQ blocks for up to 10 s by itself, so only a longer silence means a dead connection. */
-const PATIENT: RedisOptions = {
-  socketTimeout: 30_000,
-  enableOfflineQueue: true,
-  autoResendUnfulfilledCommands: true,
-  maxRetriesPerRequest: null
-}
+const PATIENT = { patient: true, socketTimeout: 30_000 } as const
 
 /** The connections of one process, by temper (`DESIGN.md` §4). */
 export interface Clients {
@@ -52,19 +49,25 @@ export interface Clients {
 
 /** Opens the connections. They connect by themselves, now and after every loss. */
 export function createClients(options: ClientsOptions): Clients {
+  const { target, tls, commandTimeoutMs = 200, silenceMs = 2000, waitMs = 0 } = options
   // A wrong URL would be taken for a socket path, and the URL parser's error would quote its password.
-  if (!/^rediss?:\/\/./.test(options.url)) throw new TypeError('The Redis URL must begin with redis:// or rediss://')
-  const { commandTimeoutMs = 200, silenceMs = 2000, waitMs = 0 } = options
+  if (target.kind === 'single' && !/^rediss?:\/\/./.test(target.url.reveal()))
+    throw new TypeError('The Redis URL must begin with redis:// or rediss://')
   let closing = false
   const report = (change: ClientStateChange) => {
     if (!closing) options.onStateChange?.(change)
   }
-  const open = (name: ClientName, own: RedisOptions = {}) => openClient(name, options.url, { silenceMs, own, report })
+  const open = (name: ClientName, own: Partial<Temper> = {}) => {
+    // A silence catches half-open connections and frozen servers, also during the handshake.
+    const client = openClient(target, tls, { connectionName: `ztb-${name}`, socketTimeout: silenceMs, ...own })
+    watch(name, client, report)
+    return client
+  }
 
   const clients = {
     fast: open('fast', { scripts: SCRIPTS }) as ScriptedRedis,
     durable: open('durable', { scripts: SCRIPTS, socketTimeout: silenceMs + waitMs }) as ScriptedRedis,
-    limiter: open('limiter', { maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs }),
+    limiter: open('limiter', { commandTimeout: commandTimeoutMs }),
     // `wake-up` subscribes at every 'ready' itself.
     subscriber: open('subscriber', { autoResubscribe: false })
   }
@@ -87,38 +90,6 @@ export function createClients(options: ClientsOptions): Clients {
   }
 }
 
-/** The one place where a client is constructed (later: Sentinel, Cluster). */
-function openClient(
-  name: ClientName,
-  url: string,
-  { silenceMs, own, report }: { silenceMs: number; own: RedisOptions; report: (change: ClientStateChange) => void }
-): Redis {
-  const client = new Redis(url, {
-    connectionName: `ztb-${name}`,
-    connectTimeout: 1000,
-    disconnectTimeout: 100,
-    // Catches half-open connections and frozen servers, also during the handshake.
-    socketTimeout: silenceMs,
-    maxLoadingRetryTime: 500,
-    enableOfflineQueue: false,
-    enableAutoPipelining: false,
-    autoResendUnfulfilledCommands: false,
-    // 0: a lost connection fails its commands at once instead of after some reconnects.
-    maxRetriesPerRequest: 0,
-    retryStrategy: reconnectDelayMs,
-    // After a failover the old primary refuses writes; a new connection finds the new one.
-    reconnectOnError: (error) => error.message.includes('READONLY'),
-    ...own
-  } as RedisOptions & { replyMapping?: 'legacy' })
-  watch(name, client, report)
-  return client
-}
-
-/** 50 ms doubled each time, capped at a second, less up to a half: the first tries are quick, and processes do not march in step. */
-function reconnectDelayMs(attempt: number): number {
-  return Math.ceil(Math.min(1000, 50 * 2 ** Math.min(attempt - 1, 10)) * (0.5 + Math.random() / 2))
-}
-
 /** Turns the client's events into one report per change of state. */
 function watch(name: ClientName, client: Redis, report: (change: ClientStateChange) => void): void {
   let state: 'up' | 'down' | undefined
@@ -138,10 +109,16 @@ function watch(name: ClientName, client: Redis, report: (change: ClientStateChan
   })
 }
 
-function becomesReady(client: Redis): Promise<void> {
+async function becomesReady(client: Redis): Promise<void> {
+  if (client.status !== 'ready') await new Promise((resolve) => client.once('ready', resolve))
+  await Promise.all(asCluster(client)?.nodes('master').map(isUpOrGone) ?? [])
+}
+
+function isUpOrGone(node: Redis): Promise<unknown> | undefined {
+  if (node.status === 'ready' || node.status === 'end') return undefined
   return new Promise((resolve) => {
-    if (client.status === 'ready') resolve()
-    else client.once('ready', () => resolve())
+    node.once('ready', resolve)
+    node.once('end', resolve)
   })
 }
 
@@ -152,9 +129,10 @@ async function endClient(client: Redis, deadlineMs: number): Promise<void> {
   })
   if (client.status === 'ready') await Promise.race([client.quit().catch(() => {}), deadline])
   clearTimeout(timer)
+  const betweenTries = client.status === 'reconnecting'
   client.disconnect()
   // Between two tries `disconnect` only stops the next one: commands in the offline queue would wait for ever.
-  if (client.status === 'reconnecting') {
+  if (betweenTries) {
     client.connect().catch(() => {})
     client.disconnect()
   }

@@ -22,12 +22,12 @@ end
 /**
  * Changes links and flows, all or none. KEYS: 1 links and flows, 2 grants, 3 outbox. ARGV: 1 how long an ended one is
  * kept in ms, 2 number of changes, then the changes, then the outbox events.
- * Result: {'changed', earliest time at which something waits or nil, length of the outbox} | {'differs'}.
+ * Result: {'changed', 0, earliest time at which something waits or nil, length of the outbox} | {'differs'}.
  */
 export const CHANGE = `${CONNECT}${OUTBOX}${WAITING}
 local connectEnd = 2 + 3 * tonumber(ARGV[2])
 if not connectAsSeen(KEYS[1], 3, connectEnd) then return {'differs'} end
 changeConnect(KEYS[1], 3, connectEnd)
 addEvents(KEYS[3], connectEnd + 1)
-return {'changed', waitingDue(KEYS[2], KEYS[1], ARGV[1]), redis.call('XLEN', KEYS[3])}
+return {'changed', 0, waitingDue(KEYS[2], KEYS[1], ARGV[1]), redis.call('XLEN', KEYS[3])}
 `

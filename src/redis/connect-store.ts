@@ -2,6 +2,7 @@ import type { ConnectState } from '../domain/connect-link.ts'
 import type { AuditSink, ConnectPointer, ConnectStore } from '../domain/connect-ports.ts'
 import { type ConnectionRef, parseRefKey, refKey } from '../domain/ids.ts'
 import { changeTexts, decodeConnectItems } from './connect-items.ts'
+import { type DurableScript, notDurable } from './durable-script.ts'
 import type { Indexes } from './indexes.ts'
 import type { Keys } from './keys.ts'
 import type { ScriptedRedis } from './scripts.ts'
@@ -11,6 +12,7 @@ const STATE_MEMBERS = ['tenant', 'connection', 'flowId', 'linkId', 'app', 'cooki
 
 export interface ConnectStoreDeps {
   readonly client: ScriptedRedis
+  readonly durably: DurableScript
   readonly call: StoreCall
   readonly keys: Keys
   readonly indexes: Indexes
@@ -21,24 +23,27 @@ export interface ConnectStoreDeps {
 
 /** Links, flows and states in Redis. */
 export function createConnectStore(deps: ConnectStoreDeps): ConnectStore {
-  const { client, call, keys, indexes } = deps
+  const { client, durably, call, keys, indexes } = deps
 
   async function change(ref: ConnectionRef, input: Parameters<ConnectStore['change']>[1]): Promise<boolean> {
-    const { changes, events = [] } = input
-    const args = [...changes.flatMap(changeTexts), ...events.map((event) => JSON.stringify(event))]
+    const { changes, events = [], durable = false } = input
+    const args = [
+      keys.connect(ref),
+      keys.grants(ref),
+      keys.outbox(ref),
+      indexes.keepEndedMs,
+      changes.length,
+      ...changes.flatMap(changeTexts),
+      ...events.map((event) => JSON.stringify(event))
+    ]
     await indexes.dueSoon(ref)
-    const [kind, due, outbox = 0] = await call(
-      client.ztbChange(
-        keys.connect(ref),
-        keys.grants(ref),
-        keys.outbox(ref),
-        indexes.keepEndedMs,
-        changes.length,
-        ...args
-      )
-    )
-    if (kind === 'differs') return false
-    await finish(ref, due ?? undefined, outbox)
+    const { reply, proven } = durable
+      ? await durably('ztbChange', args)
+      : { reply: await call(client.ztbChangeBuffer(...args)), proven: true }
+    const [kind, , due, outbox] = reply
+    if (kind.toString() === 'differs') return false
+    await finish(ref, due ?? undefined, outbox ?? 0)
+    if (!proven) throw notDurable(ref)
     return true
   }
 

@@ -5,25 +5,23 @@ import type { Begun, Clock, CommitInput, Committed, ConnectionStore } from '../d
 import type { AuditLog } from './audit-log.ts'
 import type { BatchReader } from './batch-reader.ts'
 import { type CommitArguments, commitArguments, seenBytes } from './commit-arguments.ts'
+import { type DurableScript, notDurable } from './durable-script.ts'
 import type { Indexes } from './indexes.ts'
 import type { Keys } from './keys.ts'
 import { statusOf } from './record.ts'
-import { COMMIT } from './record-scripts.ts'
-import { SCRIPTS, type ScriptedRedis, type ScriptReply } from './scripts.ts'
-import { type StoreCall, storeUnavailable } from './store-call.ts'
+import type { ScriptedRedis, ScriptReply } from './scripts.ts'
+import type { StoreCall } from './store-call.ts'
 import { decodeWaitingGrants } from './waiting-grants.ts'
 
 export interface ConnectionStoreDeps {
   readonly fast: ScriptedRedis
-  readonly durable: ScriptedRedis
+  readonly durably: DurableScript
   readonly call: StoreCall
   readonly keys: Keys
   readonly clock: Clock
   readonly reader: BatchReader
   readonly indexes: Indexes
   readonly auditLog: AuditLog
-  /** Replicas that must have a durable write, 0 for none, and how long to wait for them in ms. */
-  readonly replicas?: { readonly count: number; readonly waitMs: number }
   /** A written commit whose indexes or outbox could not be finished: its early due entry repairs it. */
   readonly onUnfinished?: (ref: ConnectionRef, error: unknown) => void
 }
@@ -46,7 +44,7 @@ type Written =
 
 /** The connection records in Redis. */
 export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStore {
-  const { fast, durable, call, keys, clock, reader, indexes, auditLog, replicas = { count: 0, waitMs: 0 } } = deps
+  const { fast, durably, call, keys, clock, reader, indexes, auditLog } = deps
 
   async function list(
     tenant: string,
@@ -97,32 +95,20 @@ export function createConnectionStore(deps: ConnectionStoreDeps): ConnectionStor
     if (next.readOnly) throw tooNew(ref)
     const args = commitArguments(keys, input, { now: clock.now(), keepEndedMs: indexes.keepEndedMs })
     await Promise.all([seen === undefined && indexes.list(ref), bringsWork(input) && indexes.dueSoon(ref)])
-    const written = input.durable ? await writeDurably(ref, args) : await write(ref, fast, args)
+    const written = input.durable ? await writeDurably(ref, args) : await write(ref, args)
     if (written.kind === 'lost') return written
     await finish(input, written)
     if (!written.durable) throw notDurable(ref)
     return { kind: 'written' }
   }
 
-  async function write(ref: ConnectionRef, client: ScriptedRedis, args: CommitArguments): Promise<Written> {
-    return outcome(ref, await call(client.ztbCommitBuffer(...args)), true)
+  async function write(ref: ConnectionRef, args: CommitArguments): Promise<Written> {
+    return outcome(ref, await call(fast.ztbCommitBuffer(...args)), true)
   }
 
-  /**
-   * Script and WAIT in one pipeline on one connection. EVAL with the whole text: a script that is sent again after
-   * NOSCRIPT would come behind its WAIT.
-   */
   async function writeDurably(ref: ConnectionRef, args: CommitArguments): Promise<Written> {
-    const { count, waitMs } = replicas
-    if (count === 0) return write(ref, durable, args)
-    const pipeline = durable.pipeline().callBuffer('EVAL', COMMIT, SCRIPTS.ztbCommit.numberOfKeys, ...args)
-    const results = await call(pipeline.wait(count, waitMs).exec(), waitMs)
-    const [failed, reply] = results?.[0] ?? []
-    if (failed || !reply) throw storeUnavailable(failed)
-    const [kind] = reply as ScriptReply
-    // WAIT behind a write that an earlier try made proves nothing.
-    const proven = kind.toString() === 'written' && Number(results?.[1]?.[1] ?? 0) >= count
-    return outcome(ref, reply as ScriptReply, proven)
+    const { reply, proven } = await durably('ztbCommit', args)
+    return outcome(ref, reply, proven)
   }
 
   function outcome(ref: ConnectionRef, [kind, value, due, outbox]: ScriptReply, durable: boolean): Written {
@@ -192,15 +178,5 @@ function tooNew(ref: ConnectionRef): BrokerError {
   return new BrokerError(
     'ERR_RECORD_TOO_NEW',
     `The record of ${refKey(ref)} was written by a newer version of the broker; this one may read it, not change it. Finish the upgrade.`
-  )
-}
-
-function notDurable(ref: ConnectionRef): BrokerError {
-  return new BrokerError(
-    'ERR_NOT_DURABLE',
-    `The change of ${refKey(ref)} has not reached enough replicas. Try again.`,
-    {
-      retryAfterMs: 1000
-    }
   )
 }

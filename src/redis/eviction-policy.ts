@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis'
+import { asCluster } from './open-client.ts'
 import type { StoreCall } from './store-call.ts'
 
 export interface EvictionPolicyDeps {
@@ -18,12 +19,19 @@ export function watchEvictionPolicy(deps: EvictionPolicyDeps): { close(): void }
   let closed = false
   let timer: NodeJS.Timeout | undefined
 
+  /** On a cluster each primary has a policy of its own. */
+  function servers(): Pick<Redis, 'info'>[] {
+    return asCluster(client)?.nodes('master') ?? [client]
+  }
+
   async function look(): Promise<void> {
     let nextMs = everyMs
     try {
       // Not CONFIG GET: an ACL user may be without it.
-      const policy = /^maxmemory_policy:(\S+)/m.exec(await call(client.info('memory')))?.[1]
-      if (!closed && policy !== undefined && policy !== 'noeviction') onEvictionPolicy(policy)
+      const infos = await Promise.all(servers().map((server) => call(server.info('memory'))))
+      const policies = infos.map((info) => /^maxmemory_policy:(\S+)/m.exec(info)?.[1])
+      const evicting = policies.find((policy) => policy !== undefined && policy !== 'noeviction')
+      if (!closed && evicting !== undefined) onEvictionPolicy(evicting)
     } catch {
       nextMs = retryMs
     }

@@ -27,9 +27,7 @@ export interface ScriptedRedis extends Redis {
   ztbRenew(...keysAndArguments: Argument[]): Promise<number>
   ztbRelease(...keysAndArguments: Argument[]): Promise<number>
   ztbRemove(...keysAndArguments: Argument[]): Promise<'removed' | 'changed' | 'too_new' | 'outbox'>
-  ztbChange(
-    ...keysAndArguments: Argument[]
-  ): Promise<readonly [kind: 'changed' | 'differs', due?: number | null, outbox?: number]>
+  ztbChangeBuffer(...keysAndArguments: Argument[]): Promise<ScriptReply>
   ztbLookBuffer(
     ...keysAndArguments: Argument[]
   ): Promise<readonly [exists: number, header: Buffer, due: number | null, outbox: number]>
@@ -38,7 +36,7 @@ export interface ScriptedRedis extends Redis {
   ztbExpose(...keysAndArguments: Argument[]): Promise<number>
 }
 
-/** What `BEGIN` and `COMMIT` answer: the kind, then bytes, a number or nothing; after a write also what waits. */
+/** What `BEGIN`, `COMMIT` and `CHANGE` answer: the kind, then bytes, a number or nothing; after a write also what waits. */
 export type ScriptReply = readonly [
   kind: Buffer,
   value?: Buffer | number | null,

@@ -1,16 +1,19 @@
 import type { ConnectStore, Tombstones } from '../../src/domain/connect-ports.ts'
 import type { AuditEvent, Clock, ConnectionStore } from '../../src/domain/ports.ts'
+import { Secret } from '../../src/domain/secret.ts'
 import { type AuditLog, createAuditLog } from '../../src/redis/audit-log.ts'
 import { createBatchReader } from '../../src/redis/batch-reader.ts'
 import { type Clients, type ClientsOptions, createClients } from '../../src/redis/clients.ts'
 import { createConnectStore } from '../../src/redis/connect-store.ts'
 import { createConnectionStore } from '../../src/redis/connection-store.ts'
 import { type ClaimedDueIndex, createDueIndex } from '../../src/redis/due-index.ts'
+import { createDurableScript } from '../../src/redis/durable-script.ts'
 import { createIndexes } from '../../src/redis/indexes.ts'
 import { createKeys, type Keys } from '../../src/redis/keys.ts'
 import type { ScriptedRedis } from '../../src/redis/scripts.ts'
 import { createStoreCall, type StoreCall } from '../../src/redis/store-call.ts'
 import { createTombstones } from '../../src/redis/tombstones.ts'
+import type { RedisTarget, RedisTls } from '../../src/redis/topology.ts'
 import type { Teardown } from './tcp-proxy.ts'
 
 export interface OpenStore {
@@ -39,15 +42,20 @@ export interface JoinOptions {
 }
 
 export interface OpenStoreOptions extends JoinOptions {
-  readonly url: string
+  /** One server; or another topology in `target`. */
+  readonly url?: string
+  readonly target?: RedisTarget
+  readonly tls?: RedisTls
   readonly onStateChange?: NonNullable<ClientsOptions['onStateChange']>
   readonly silenceMs?: number
 }
 
 /** A store put together as the program does it, connected; closed with the test. */
 export async function openStore(t: Teardown, options: OpenStoreOptions): Promise<OpenStore> {
-  const { url, replicas, onStateChange = () => {}, silenceMs = 2000 } = options
-  const clients = createClients({ url, silenceMs, onStateChange, waitMs: replicas?.waitMs ?? 0 })
+  const { url = '', replicas, onStateChange = () => {}, silenceMs = 2000, tls } = options
+  const target = options.target ?? ({ kind: 'single', url: new Secret(url) } as const)
+  const waitMs = replicas?.waitMs ?? 0
+  const clients = createClients({ target, ...(tls && { tls }), silenceMs, onStateChange, waitMs })
   t.teardown(() => clients.close(500))
   await clients.ready()
   return joinStore(clients, options)
@@ -63,17 +71,17 @@ export function joinStore(clients: Clients, options: JoinOptions): OpenStore {
   const unfinished: unknown[] = []
   const indexes = createIndexes({ client, call, keys, clock })
   const onUnfinished = (_ref: unknown, error: unknown) => unfinished.push(error)
-  const beside = { client, call, keys, indexes, auditLog, onUnfinished }
+  const durably = createDurableScript({ client: wrapDurable(clients.durable), call, ...(replicas && { replicas }) })
+  const beside = { client, durably, call, keys, indexes, auditLog, onUnfinished }
   const store = createConnectionStore({
     fast: client,
-    durable: wrapDurable(clients.durable),
+    durably,
     call,
     keys,
     clock,
     reader: createBatchReader({ client, call, keys }),
     indexes,
     auditLog,
-    ...(replicas && { replicas }),
     onUnfinished
   })
   return {

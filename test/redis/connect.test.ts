@@ -65,7 +65,7 @@ t.test('a crash after any step of a change leaves it undone, or done with a look
     const changes = [{ kind: 'flow', id: next.id, seen: undefined, next }] as const
     const done = await crashing.connectStore.change(ref, { changes, events: [STARTED] }).catch(() => false)
     const { flows } = await connectStore.items(ref)
-    t.equal(flows.length, sent.includes('ztbChange') ? 1 : 0)
+    t.equal(flows.length, sent.includes('ztbChangeBuffer') ? 1 : 0)
     t.equal(done, flows.length === 1)
     if (done) {
       t.ok(isEarly(await dueAt(ref)), `due soon after ${before} commands`)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ConnectionRef } from '../../src/domain/ids.ts'
 import type { ConnectionStore } from '../../src/domain/ports.ts'
+import { Secret } from '../../src/domain/secret.ts'
 import { type ClientStateChange, createClients } from '../../src/redis/clients.ts'
 import { createRedisClock } from '../../src/redis/clock.ts'
 import { createStoreCall } from '../../src/redis/store-call.ts'
@@ -176,7 +177,9 @@ t.test('a primary that became a replica is left, and found again', async (t) => 
 
 t.test('nothing else but a Redis URL is accepted, and a wrong one is not quoted', async (t) => {
   for (const url of ['', 'localhost', 'http://x:hunter2@h', '/tmp/redis.sock', 'redis://']) {
-    t.throws(() => createClients({ url }), { message: 'The Redis URL must begin with redis:// or rediss://' })
+    t.throws(() => createClients({ target: { kind: 'single', url: new Secret(url) } }), {
+      message: 'The Redis URL must begin with redis:// or rediss://'
+    })
   }
 })
 
