@@ -27,6 +27,10 @@ export interface RedisServerOptions {
   readonly port?: number
   readonly dir?: string
   readonly appendOnly?: boolean
+  /** Arguments in front of our own: a configuration file. */
+  readonly first?: readonly string[]
+  /** Settings beside, or in place of, our own. */
+  readonly settings?: { readonly [name: string]: string }
 }
 
 /**
@@ -53,7 +57,7 @@ export async function startRedisServer(options: RedisServerOptions): Promise<Red
 
 async function startIn(dir: string, options: RedisServerOptions): Promise<RedisServer> {
   const port = options.port ?? (await freePort())
-  const child = spawn(options.program, flags(port, dir, options.appendOnly ?? false), {
+  const child = spawn(options.program, [...(options.first ?? []), ...flags(port, dir, options)], {
     stdio: 'ignore',
     // Ctrl-C in a terminal must not take the store away before the program has drained.
     detached: true
@@ -70,17 +74,18 @@ async function startIn(dir: string, options: RedisServerOptions): Promise<RedisS
   }
 }
 
-function flags(port: number, dir: string, appendOnly: boolean): string[] {
-  const settings = {
+function flags(port: number, dir: string, { appendOnly = false, settings = {} }: RedisServerOptions): string[] {
+  const all = {
     port: String(port),
     bind: '127.0.0.1',
     dir,
     logfile: join(dir, 'redis.log'),
     save: '',
     appendonly: appendOnly ? 'yes' : 'no',
-    'maxmemory-policy': 'noeviction'
+    'maxmemory-policy': 'noeviction',
+    ...settings
   }
-  return Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
+  return Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])
 }
 
 function ending(child: ChildProcess): Promise<void> {

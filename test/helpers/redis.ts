@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Redis, type RedisOptions } from 'ioredis'
 import { findRedis } from '../../src/commands/redis.ts'
 import { freePort } from '../../src/commands/redis-probe.ts'
-import { type RedisServer, startRedisServer } from '../../src/commands/redis-process.ts'
+import { type RedisServer, type RedisServerOptions, startRedisServer } from '../../src/commands/redis-process.ts'
 import { findRedisProgram, installRedisProgram, type RedisProgram } from '../../src/commands/redis-program.ts'
 import type { Teardown } from './tcp-proxy.ts'
 
@@ -67,12 +67,12 @@ export interface RedisProcess {
 /** Starts a server on 127.0.0.1 (`port` and `dir` are free and temporary unless given) that ends with the test. */
 export async function startRedisProcess(
   t: Teardown,
-  options: { port?: number; appendOnly?: boolean; dir?: string } = {}
+  options: Pick<RedisServerOptions, 'port' | 'appendOnly' | 'dir' | 'first' | 'settings'> & { program?: string } = {}
 ): Promise<RedisProcess> {
-  const program = (await redisProgram()).path
+  const program = options.program ?? (await redisProgram()).path
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'ztb-test-redis-')))
   const port = options.port ?? (await freePort())
-  const start = () => startRedisServer({ program, port, dir, appendOnly: options.appendOnly ?? false })
+  const start = () => startRedisServer({ ...options, program, port, dir })
   let server: RedisServer = await start()
   t.teardown(async () => {
     await server.stop()
