@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { Secret } from '../../src/domain/secret.ts'
 import { createClients } from '../../src/redis/clients.ts'
 import type { Teardown } from '../helpers/tcp-proxy.ts'
 import { type Batch, batches, perform, sweep } from './commands.ts'
@@ -51,7 +52,7 @@ async function settle(world: World): Promise<void> {
 /** Clients for runs side by side, so that one waits while another works. */
 export async function openLanes(t: Teardown, url: string, count: number): Promise<Lane[]> {
   const open = async () => {
-    const clients = createClients({ url })
+    const clients = createClients({ target: { kind: 'single', url: new Secret(url) } })
     t.teardown(() => clients.close(500))
     await clients.ready()
     return clients
