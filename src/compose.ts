@@ -87,6 +87,11 @@ export async function createProgram({ config, role, version, debug }: ProgramOpt
     consumers: consumersByHash(config),
     publicUrl: config.publicUrl,
     recordHandOut: (handOut) => recordHandOut(handOut, { metrics, observer, redis }),
+    recordRefusal: ({ consumer, operation, code, ref }) =>
+      redis.audit.append(
+        { type: 'request.refused', at: redis.clock.now(), actor: consumer, data: { operation, code } },
+        ref
+      ),
     tokenLimit: config.limits.token,
     adminLimit: limit(config.limits.adminPerMinute),
     publicLimit: limit(config.limits.publicPerMinute),

@@ -155,9 +155,11 @@ t.test('every status of a connection, a link and a flow is explained', async (t)
 })
 
 t.test('docs/audit.md explains every event that the domain writes', async (t) => {
-  const sources = globSync('src/domain/*.ts', { cwd: ROOT }).map((path) => [path, read(path)] as const)
+  const sources = globSync(['src/domain/*.ts', 'src/compose.ts'], { cwd: ROOT }).map(
+    (path) => [path, read(path)] as const
+  )
   const domain = sources.map(([, text]) => text).join('\n')
-  const literal = /'((?:connect_link|connect_flow|connection|grant)\.[a-z_]+)'/g
+  const literal = /'((?:connect_link|connect_flow|connection|grant|request)\.[a-z_]+)'/g
   const emitted = new Set([...domain.matchAll(literal)].map(([, type = '']) => type))
   const ways = /readonly how: ([^\n]+)/.exec(domain)?.[1]?.match(/[a-z]+/g) ?? []
   const templates = [...domain.matchAll(/auditEvent\(`(.+?)`/g)].map(([, template = '']) => template)

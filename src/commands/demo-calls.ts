@@ -39,7 +39,11 @@ export function createCalls({ broker, simulator, keys }: Stage) {
       ),
     consent: (linkUrl: string) => connectAsPerson(linkUrl, simulator.control, CUSTOMER),
     accessLifeSeconds: (seconds: number) => control('set-knobs', { access_life_ms: seconds * 1000 }),
-    removeApp: () => control('remove-connected-app', { data_center: CUSTOMER.dataCenter, user: CUSTOMER.user }),
+    /** Whoever consented takes it back at Zoho. */
+    removeApp: async () => {
+      const [grant] = (await control('list-grants', { state: 'live' })).grants
+      await control('remove-connected-app', { data_center: grant.data_center, user: grant.user })
+    },
     liveGrants: async (): Promise<number> => (await control('list-grants', { state: 'live' })).grants.length,
     upstreamRefreshes: async (): Promise<number> => (await control('count-calls', { path: '/oauth/v2/token' })).count
   }

@@ -1,5 +1,5 @@
 import type { App } from './app.ts'
-import { type Change, type FailureSettings, refreshed, refreshFailed, stillApplies } from './change.ts'
+import { auditEvent, type Change, type FailureSettings, refreshed, refreshFailed, stillApplies } from './change.ts'
 import { type Connection, decide } from './connection.ts'
 import { byDeadline } from './deadline.ts'
 import { BrokerError, isBrokerError } from './errors.ts'
@@ -98,7 +98,7 @@ async function refreshOnce(deps: RefreshDeps, seen: Connection, wish: RefreshWis
     const saved = await deps.write.save({
       ref: current.ref,
       seen: current,
-      apply: (base) => changeFor(deps, base, reply, started, wish.actor),
+      apply: (base) => changeFor(deps, base, reply, started, wish),
       applies: stillApplies,
       what: 'refresh',
       owner,
@@ -178,11 +178,21 @@ function openRefreshToken(
   }
 }
 
-function changeFor(deps: RefreshDeps, base: Connection, reply: UpstreamReply, sentAt: number, actor: string): Change {
-  const stamp = { now: deps.clock.now(), sentAt, writeId: deps.ids.writeId(), actor }
-  return reply.kind === 'granted'
-    ? refreshed(base, reply, deps.sealer, stamp)
-    : refreshFailed(base, reply, deps.settings, { ...stamp, random: deps.ids.random() })
+function changeFor(
+  deps: RefreshDeps,
+  base: Connection,
+  reply: UpstreamReply,
+  sentAt: number,
+  wish: RefreshWish
+): Change {
+  const stamp = { now: deps.clock.now(), sentAt, writeId: deps.ids.writeId(), actor: wish.actor }
+  const change =
+    reply.kind === 'granted'
+      ? refreshed(base, reply, deps.sealer, stamp)
+      : refreshFailed(base, reply, deps.settings, { ...stamp, random: deps.ids.random() })
+  if (!wish.forced) return change
+  const outcome = reply.kind === 'granted' ? 'granted' : reply.code
+  return { ...change, events: [auditEvent('connection.refresh_forced', stamp, { outcome }), ...change.events] }
 }
 
 function failureError(

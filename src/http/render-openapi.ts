@@ -28,6 +28,7 @@ export async function renderOpenapi(): Promise<string> {
     clock: { now: () => 0 },
     fingerprint: () => '',
     recordHandOut: () => {},
+    recordRefusal: () => {},
     tokenLimit: { perSecond: 1, burst: 1 },
     adminLimit: { perMinute: 1, limiter: undefined, prefix: '' }
   })

@@ -527,6 +527,7 @@ t.test('failures', async (t) => {
       store.events(ref).map(({ type, actor }) => [type, actor]),
       [
         ['connection.reconnect_required', 'token'],
+        ['connection.refresh_forced', 'token+read+connect+refresh'],
         ['connection.recovered', ADMIN.name]
       ]
     )

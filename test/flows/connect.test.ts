@@ -249,6 +249,19 @@ t.test('a disconnect is felt by the next request on every process, and the grant
   await until('nothing is left of it', async () => (await stage.api('GET', DESK, { as: 'admin' })).status === 404)
 })
 
+t.test('what an admin did and what was refused stands in the audit', async (t) => {
+  const stage = await openStage(t, { role: 'all', knobs })
+  await createPerson(stage).connect((await makeLink(stage, 'desk')).url)
+  const refused = await stage.api('DELETE', DESK, { as: 'service' })
+  t.match([refused.status, refused.body.code], [403, 'ERR_FORBIDDEN'])
+  t.equal((await stage.api('POST', `${DESK}/refresh`, { as: 'admin' })).status, 200)
+  await until('both are in the stream', async () => {
+    const types = await auditTypes(stage)
+    return types.includes('request.refused') && types.includes('connection.refresh_forced')
+  })
+  t.equal((await stage.token('desk')).status, 200, 'the refused one changed nothing')
+})
+
 t.test('quarantine stops hand-outs and keeps the grant', async (t) => {
   const stage = await openStage(t, { role: 'all', knobs })
   await createPerson(stage).connect((await makeLink(stage, 'desk')).url)

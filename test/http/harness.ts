@@ -155,6 +155,7 @@ export async function startHttp(t: { teardown(fn: () => unknown): unknown }, cha
     clock,
     fingerprint: () => 'f1f1f1f1',
     recordHandOut: (handOut) => handOuts.push(handOut),
+    recordRefusal: () => {},
     tokenLimit: { perSecond: 10, burst: 1000 },
     adminLimit: { perMinute: 1000, limiter: undefined, prefix: 'ztb' },
     publicLimit: { perMinute: 1000, limiter: undefined, prefix: 'ztb' },
