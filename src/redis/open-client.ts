@@ -113,13 +113,22 @@ function openCluster(
       ...(scripts && { scripts })
     }
   )
-  // Without an offline queue all but the first command to a node that is still connecting would fail.
-  cluster.on('+node', (added: Redis) => {
-    setImmediate(() => {
-      if (added.status === 'wait' && !added.options.readOnly) added.connect().catch(() => {})
-    })
-  })
+  connectEarly(cluster)
   return cluster
+}
+
+/**
+ * Connects to every primary as soon as it is known: without an offline queue all but the first command to a node that is
+ * still connecting fail. Not before the cluster is ready, because its own first command would fail like that too.
+ */
+function connectEarly(cluster: Cluster): void {
+  const connectAll = () => {
+    if (cluster.status !== 'ready') return
+    for (const node of cluster.nodes('master')) if (node.status === 'wait') node.connect().catch(() => {})
+  }
+  cluster.on('ready', connectAll)
+  // The command that led to a new node goes first, and connects it by itself.
+  cluster.on('+node', () => setImmediate(connectAll))
 }
 
 function loginOptions({ username, password }: RedisLogin): Pick<RedisOptions, 'username' | 'password'> {
