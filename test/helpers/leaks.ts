@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import { Cluster, type Redis } from 'ioredis'
 
 /** A place in which a secret was found. Never the secret itself. */
 export interface Leak {
@@ -33,7 +33,12 @@ function encodings(secret: string): Record<string, string> {
 }
 
 /** Every value under a prefix, of every type, as text. */
-export async function redisTexts(client: Redis, prefix: string): Promise<[string, string][]> {
+export async function redisTexts(client: Redis | Cluster, prefix: string): Promise<[string, string][]> {
+  if (client instanceof Cluster) {
+    // A primary that died may still stand in the map.
+    await new Promise((resolve) => client.refreshSlotsCache(resolve))
+    return (await Promise.all(client.nodes('master').map((node) => redisTexts(node, prefix)))).flat()
+  }
   const texts: [string, string][] = []
   for (const pattern of [`${prefix}:*`, `{${prefix}:*`]) {
     let cursor = '0'

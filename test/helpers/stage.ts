@@ -18,16 +18,22 @@ export interface StageOptions {
   readonly config?: Record<string, object>
   readonly knobs?: Partial<Knobs>
   /** A Redis of the test's own, to be killed or frozen. */
-  readonly redis?: Pick<TestRedis, 'url' | 'client'>
+  readonly redis?: StageRedis
   /** Default `api`: nothing happens that no test asked for. */
   readonly role?: 'api' | 'worker' | 'all'
+}
+
+/** One server by its URL, or any topology as the configuration file says it. */
+export interface StageRedis extends Pick<TestRedis, 'client'> {
+  readonly url?: string
+  readonly settings?: object
 }
 
 /** The whole program on real parts: a Redis, the simulator, broker processes, and everything they said. */
 export interface Stage {
   readonly brokers: readonly BrokerProcess[]
   readonly simulator: TestSimulator
-  readonly redis: Pick<TestRedis, 'url' | 'client'>
+  readonly redis: StageRedis
   readonly prefix: string
   readonly keys: { readonly service: string; readonly admin: string; readonly other: string }
   readonly sealingKey: Buffer
@@ -62,7 +68,8 @@ export interface ApiOptions {
 /** Opens a stage that ends, and is scanned for leaks, with the test. Connections live in tenant `acme`. */
 export async function openStage(t: Test, options: StageOptions = {}): Promise<Stage> {
   const shared = options.redis ? undefined : await testRedis(t)
-  const redis = options.redis ?? (shared as TestRedis)
+  const redis: StageRedis = options.redis ?? (shared as TestRedis)
+  const { settings = { url: redis.url } } = redis
   const prefix = `ztb-${randomBytes(6).toString('hex')}`
   const client = {
     id: `1000.${randomBytes(15).toString('hex').toUpperCase()}`,
@@ -73,7 +80,7 @@ export async function openStage(t: Test, options: StageOptions = {}): Promise<St
   const sealingKey = randomBytes(32)
   const publicUrl = `http://127.0.0.1:${await freePort()}`
   const config = merge(
-    baseConfig({ redis: { url: redis.url, prefix }, simulator, client, keys, sealingKey, publicUrl }),
+    baseConfig({ redis: { ...settings, prefix }, simulator, client, keys, sealingKey, publicUrl }),
     options.config ?? {}
   )
   const bodies: [string, string][] = []

@@ -45,10 +45,9 @@ export async function startSentinel(t: Teardown): Promise<Topology> {
     servers,
     client: () => ended(t, new Redis({ sentinels: nodes, name: 'main' })),
     async primaryOf() {
-      const ports = await Promise.all(
-        asked.map(async (each) => ((await each.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')) as string[])[1])
-      )
-      return servers.find(({ port }) => ports.every((each) => Number(each) === port)) ?? primary
+      // A sentinel names the new primary before it has ended the failover; its own record changes with the end.
+      const ports = await Promise.all(asked.map(async (each) => Number((await viewOf(each)).port)))
+      return servers.find(({ port }) => ports.every((each) => each === port)) ?? primary
     }
   }
 }
