@@ -7,7 +7,7 @@ const PREFIX: Pattern = {
   expects: 'at most 32 letters, digits, dashes and underscores'
 }
 const WORD: Pattern = { pattern: '^\\S{1,256}$', expects: 'text without white space' }
-const PASSWORD: Pattern = { pattern: '^[^\\p{Cc}]{1,1000}$', expects: 'one line of text' }
+const PASSWORD: Pattern = { pattern: '^[^\\x00-\\x1f\\x7f]{1,1000}$', expects: 'one line of text' }
 const PEM: Pattern = { pattern: '^-----BEGIN [\\s\\S]+$', expects: 'PEM text' }
 
 /** Servers of one kind, by their addresses. */

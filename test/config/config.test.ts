@@ -400,6 +400,55 @@ t.test('a Redis URL cannot bring options of the client with it', async (t) => {
   }
 })
 
+t.test(
+  'Redis is one server, a primary behind sentinels or a cluster, and what belongs to another way is refused',
+  async (t) => {
+    const faults = (redis: Tree) => faultsOf(t, { ...minimal(), redis })
+    const sentinels = ['127.0.0.1:26379', 's2:26379']
+    const cluster = ['[::1]:7001']
+    const pem = '-----BEGIN CERTIFICATE-----'
+    const cases: [Tree, string[]][] = [
+      [{ sentinels, name: 'main', password: 'p', sentinel_password: 's', database: 3, tls: {} }, []],
+      [{ cluster, username: 'broker', password: 'p', tls: { ca: pem, cert: pem, key: pem } }, []],
+      [{ url: 'rediss://h', tls: { servername: 'redis' } }, []],
+      [{}, ['redis: needs one of url, sentinels with name, and cluster']],
+      [{ url: 'redis://h', cluster }, ['redis.cluster: cannot stand beside redis.url']],
+      [{ sentinels }, ['redis.name: is missing: the sentinels know the primary by a name']],
+      [{ sentinels: [], name: 'main' }, ['redis.sentinels: needs at least one entry']],
+      [
+        { cluster: ['h:0', 'h'] },
+        [
+          'redis.cluster[1]: must be host:port, such as 0.0.0.0:8080 or [::]:8080',
+          'redis.cluster[0]: is not a possible address'
+        ]
+      ],
+      [
+        { cluster, name: 'main', database: 1 },
+        ['redis.name: goes with redis.sentinels only', 'redis.database: goes with redis.sentinels only']
+      ],
+      [{ url: 'redis://h', password: 'p' }, ['redis.password: goes with redis.sentinels or redis.cluster only']],
+      [{ url: 'redis://h', tls: {} }, ['redis.tls: needs a rediss:// URL']],
+      [{ cluster, tls: { cert: pem } }, ['redis.tls.key: is missing: cert needs it']],
+      [{ cluster, tls: { key: pem } }, ['redis.tls.cert: is missing: key needs it']],
+      [{ cluster, tls: { ca: 'ca.pem' } }, ['redis.tls.ca: must be PEM text']]
+    ]
+    for (const [redis, expected] of cases)
+      t.strictSame((await faults(redis)).toSorted(), expected.toSorted(), JSON.stringify(redis))
+
+    const config = await load(t, { ...minimal(), redis: { sentinels, name: 'main', password: 'hidden', tls: {} } })
+    t.match(config.redis.target, {
+      kind: 'sentinel',
+      sentinels: [
+        { host: '127.0.0.1', port: 26379 },
+        { host: 's2', port: 26379 }
+      ],
+      name: 'main',
+      database: 0
+    })
+    t.notMatch(inspect(config, { depth: 9 }), /hidden/)
+  }
+)
+
 t.test('data centers may be replaced and added, and apps use only rows of the table', async (t) => {
   const rowAt = (port: number) => ({
     accounts: `http://127.0.0.1:${port}/`,
