@@ -180,7 +180,7 @@ async function strikeAt(
   { victim: role, prepare, wakeUps }: Journey,
   { connection, nth }: { connection: string; nth: number }
 ): Promise<Command | undefined> {
-  const gate = await startKillGate(t, stage.redis.url)
+  const gate = await startKillGate(t, stage.redis.url as string)
   const victim = await enterBehind(t, stage, gate, role)
   const go = await prepare(stage, connection)
   const ref = new RegExp(`acme/${connection}(?!\\d)`)

@@ -37,7 +37,7 @@ async function survives(t: Test, topology: Topology): Promise<void> {
     role: 'all',
     redis: topology,
     // A grant is only called stored when a replica has it.
-    config: { redis: { wait_replicas: 1 }, refresh: { budget: 20 } }
+    config: { redis: { wait_replicas: 1, command_timeout_ms: 200 }, refresh: { budget: 20 } }
   })
   for (const connection of CONNECTIONS) await stage.connect(connection)
   const { control } = stage.simulator
