@@ -61,15 +61,15 @@ t.test(
     await control.setKnobs({ access_life_ms: 3_600_000 })
     await control.clearLedger()
     await control.hold({ data_center: 'us', calls: 1 })
-    const waiting = [stage.token('desk'), stage.token('desk')]
+    const waiting = stage.token('desk')
     await untilHeld(control, 'us', 1)
     redis.pause()
     await control.release({ data_center: 'us' })
-    const [one, two] = await Promise.all(waiting)
-    t.same([one?.status, two?.status], [200, 200], 'served from memory')
+    const one = await waiting
+    t.equal(one.status, 200, 'served from memory')
     redis.resume()
     await untilServed(stage)
-    t.equal((await stage.token('desk')).body.access_token, one?.body.access_token, 'and stored afterwards')
+    t.equal((await stage.token('desk')).body.access_token, one.body.access_token, 'and stored afterwards')
     t.equal((await control.countCalls({ path: '/oauth/v2/token' })).count, 1)
   }
 )
